@@ -1,0 +1,175 @@
+"""Everything that can go wrong, typed once.
+
+    SubscriberError              base; never raised itself
+    ├── InvalidToken             401  the caller proves nothing
+    ├── Forbidden                403  a good token that may not do this
+    ├── RefusedDelivery          413/415 authenticated, yet refused by policy
+    ├── MalformedDelivery        200  authenticated, yet not decodable: becomes a dead letter
+    ├── Unavailable              503  the fault is ours, the platform shall come again
+    │   ├── KeysUnavailable           a key server does not answer: we cannot tell yet
+    │   ├── StoreBusy                 the store did not take the write in time
+    │   ├── StoreUnavailable          the store cannot work now: disk full, locked, read-only, gone
+    │   └── Overloaded                more bytes in flight than this process may hold
+    ├── NotFound                 404  no such row, or not yours: the two look alike
+    ├── PlatformRefused               a platform said no, and will say so again
+    ├── PlatformUnavailable           a platform did not answer, or asked to come later
+    ├── SinkUnavailable               a receiver of ours is away: holds its route, costs no attempt
+    ├── AlreadyRunning                another service holds the port or the database
+    ├── SchemaOutdated                the database wants `migrate` (or a newer program)
+    └── SettingsError                 the environment is wrong: all problems at once
+
+Each error carries a ``reason``: a short stable slug for logs, metrics and tests. ``detail`` is for people;
+it never holds a token, a secret or a payload. Library exceptions are translated once, at the module that owns
+the library, always ``from`` the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SubscriberError(Exception):
+    """Base of all errors this program raises on purpose. ``status`` is the HTTP answer where there is one."""
+
+    reason = "error"
+    status = 500
+    retry_after_seconds: int | None = None
+
+    def __init__(self, detail: str = "", *, reason: str | None = None) -> None:
+        if type(self) is SubscriberError:
+            raise TypeError("SubscriberError is abstract: raise one of its kinds")
+        super().__init__(detail)
+        self.detail = detail
+        if reason is not None:
+            self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+class InvalidToken(SubscriberError):
+    """The bearer token is missing, malformed, expired, badly signed or not from an issuer we accept."""
+
+    reason = "token"
+    status = 401
+
+
+class Forbidden(SubscriberError):
+    """The token is genuine, but its holder may not do this (scope, tenant, caller)."""
+
+    reason = "forbidden"
+    status = 403
+
+
+class RefusedDelivery(SubscriberError):
+    """An authenticated delivery that policy refuses before it is read: 413 too large, 415 encoded."""
+
+    reason = "refused"
+
+    def __init__(self, detail: str = "", *, reason: str, status: int) -> None:
+        super().__init__(detail, reason=reason)
+        self.status = status
+
+
+class MalformedDelivery(SubscriberError):
+    """An authenticated delivery that no codec can read. Codecs raise this or return; all else is a bug."""
+
+    reason = "malformed"
+    status = 200
+
+
+class Unavailable(SubscriberError):
+    """We cannot do it now; the same request may succeed later. Answered 503 with Retry-After."""
+
+    reason = "unavailable"
+    status = 503
+    retry_after_seconds = 5
+
+
+class KeysUnavailable(Unavailable):
+    """No key to decide with: the key server failed and nothing fresh enough is held."""
+
+    reason = "keys_unavailable"
+    retry_after_seconds = 30
+
+
+class StoreBusy(Unavailable):
+    """The write waited longer than a request may wait."""
+
+    reason = "store_busy"
+
+
+class StoreUnavailable(Unavailable):
+    """The store refuses work: disk full, locked by a stranger, read-only, damaged or unreachable."""
+
+    reason = "store_unavailable"
+
+
+class Overloaded(Unavailable):
+    """This process holds as many request bytes as it may."""
+
+    reason = "overloaded"
+    retry_after_seconds = 2
+
+
+class NotFound(SubscriberError):
+    """There is no such thing for this caller: unknown and foreign are not told apart."""
+
+    reason = "not_found"
+    status = 404
+
+
+class PlatformRefused(SubscriberError):
+    """A platform answered no. ``upstream_status`` is its HTTP status."""
+
+    reason = "platform_refused"
+    status = 502
+
+    def __init__(self, detail: str = "", *, reason: str | None = None, upstream_status: int) -> None:
+        super().__init__(detail, reason=reason)
+        self.upstream_status = upstream_status
+
+
+class PlatformUnavailable(SubscriberError):
+    """A platform did not answer in time, failed (5xx), or throttled us (429).
+
+    ``retry_after_seconds`` is what it asked for, else None.
+    """
+
+    reason = "platform_unavailable"
+    status = 503
+
+    def __init__(
+        self, detail: str = "", *, reason: str | None = None, retry_after_seconds: int | None = None
+    ) -> None:
+        super().__init__(detail, reason=reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class SinkUnavailable(SubscriberError):
+    """A receiver of ours is unreachable, throttles (429) or fails (5xx)."""
+
+    reason = "sink_unavailable"
+    status = 503
+
+
+class AlreadyRunning(SubscriberError):
+    """Another service holds what only one may hold."""
+
+    reason = "already_running"
+
+
+class SchemaOutdated(SubscriberError):
+    """The database's migrations and this program's do not fit."""
+
+    reason = "schema_outdated"
+
+
+class SettingsError(SubscriberError):
+    """The settings cannot be used. ``problems`` has one sentence each, all of them."""
+
+    reason = "settings"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)

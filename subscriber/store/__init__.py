@@ -1,0 +1,343 @@
+"""The store's contract, stated once; ``sqlite.py`` implements it.
+
+Rules that every back end keeps:
+
+- Whatever a method writes, it writes in one durable transaction, and it returns after the commit.
+- The unique key (tenant, key) of the inbox is the deduplication: the insert answers, nothing looks first.
+- No statement on tenant data lacks the tenant, except the dispatcher's lease.
+- The clock is the store's: callers never say what time it is.
+- Library errors never leave the store: ``StoreBusy``, ``StoreUnavailable`` or ``SchemaOutdated`` do.
+- All objects may be used from many threads; after ``os.fork`` a child opens its own store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from subscriber.model import (
+    Attempt,
+    DeadLetter,
+    Decision,
+    Lane,
+    Notification,
+    Receipt,
+    State,
+    Tenant,
+)
+
+EXPECTED_MIGRATION = "0001_inbox"
+
+# An event that comes again within this time of its first acceptance is the broker sending again, not the platform
+# publishing again: publishing happens at 1-minute intervals (reference, section 3.3).
+REPEAT_WINDOW = timedelta(seconds=60)
+
+
+class TenantState:
+    """States of a tenant row. ACTIVE: served. LEAVING: gone from the list, data kept. GONE: erased, a tombstone."""
+
+    ACTIVE = "active"
+    LEAVING = "leaving"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One inbox row as readers see it."""
+
+    seq: int
+    notification: Notification
+    state: State
+    attempts: int
+    not_before: datetime
+    settled_at: datetime | None
+    reason: str
+    detail: str
+    sinks_done: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterRow:
+    """One dead letter as readers see it. ``count`` deliveries of it were seen, the last at ``last_at``."""
+
+    id: int
+    letter: DeadLetter
+    count: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """`inbox counts`. ``done`` and ``duplicates`` are totals that never fall, the others are rows now."""
+
+    pending: int
+    running: int
+    done: int
+    dead: int
+    duplicates: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFilter:
+    """Which rows to list; None and empty mean any. Names are exact."""
+
+    tenant: Tenant | None = None
+    topic: str | None = None
+    source: str | None = None
+    state: State | None = None
+    since: datetime | None = None  # received_at, inclusive
+    until: datetime | None = None  # received_at, exclusive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Rows newest first. ``next`` is the ``before`` of the next page, None at the end.
+
+    ``scanned_to`` is the received_at down to which the search looked: a filter without an index looks at a bounded
+    number of rows, so a page may be short, even empty, and still have a next one.
+    """
+
+    rows: list[Row]
+    next: int | None
+    scanned_to: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What ``prune`` may forget, as ages."""
+
+    horizon: timedelta  # keys are remembered this long after reception, whatever else is pruned
+    payload: timedelta  # bodies of done rows, after they settled
+    dead: timedelta  # dead rows and dead letters
+    tombstone: timedelta  # tenants that are gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    bodies: int
+    rows: int
+    dead_letters: int
+    tenants: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """An operator stopped handling (not accepting) of a ``kind`` (tenant, platform or topic) named ``name``."""
+
+    kind: str
+    name: str  # for a tenant: platform/name
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """The service was away longer than the platform keeps trying: what fell into it cannot be fetched."""
+
+    tenant: Tenant | None  # None: all tenants of the platform
+    platform: str
+    channel: str
+    lost_from: datetime
+    lost_until: datetime
+    reason: str
+    noticed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRow:
+    tenant: Tenant
+    state: str  # one of TenantState
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionRow:
+    """What we asked a platform for, and what came of it: the only list of our subscriptions there is."""
+
+    tenant: Tenant
+    topic: str
+    subscriber: str
+    version: str
+    uri: str
+    state: str  # "active", "failed" or "stale"
+    detail: str  # why it is not active
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One result of ``check``: ``ok`` False means the operator has to act."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Inbox(Protocol):
+    """Accepting, leasing, settling. The hot path."""
+
+    def add(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> list[Receipt]:
+        """Keep what is new, all of it or nothing, and return one receipt per notification, in order.
+
+        Calls that wait at the same time share a commit. On an equal (tenant, key):
+
+        - ``Identity.TIMED``: DUPLICATE.
+        - ``Identity.ID``: DUPLICATE if ``content`` is equal or unknown, else CONFLICT: the first wins, this one
+          becomes a dead letter ``conflicting_duplicate`` in the same transaction.
+        - ``Identity.CONTENT``: DUPLICATE while the latest copy is not settled (pending, running), or within
+          ``REPEAT_WINDOW`` of that copy's acceptance; otherwise NEW with the next repeat number and key.
+
+        Unknown tenants become active ones. For a tenant that is gone: ERASED, nothing is stored.
+        A dead letter with the same tenant, reason and digest only raises that row's count.
+        The counters of ``minutes`` are written in the same transaction.
+        Raises ``StoreBusy`` after 5 s of waiting (nothing is stored then), ``StoreUnavailable``.
+        """
+
+    def lanes(self) -> list[Lane]:
+        """The lanes that have a pending row whose time has come, or a lease that ran out."""
+
+    def lease(self, lanes: Sequence[Lane], limit: int, seconds: float) -> list[Attempt]:
+        """Lease up to ``limit`` due rows of these lanes, taking turns between lanes in the given order.
+
+        The oldest due row of a lane goes first. Rows whose lease ran out are due again; their attempt has counted.
+        A leased row is nobody else's until ``seconds`` have passed.
+        """
+
+    def extend(self, attempt: Attempt, seconds: float) -> bool:
+        """Move the lease's end to now + ``seconds``. False if the lease was lost."""
+
+    def settle(self, attempt: Attempt, decision: Decision, sinks_done: frozenset[str] = frozenset()) -> bool:
+        """End an attempt by its decision and remember which sinks have succeeded. False if the lease was lost.
+
+        ``Done`` and ``Dead`` end the row. ``Retry`` (with ``at`` set) puts it back, ``Hold`` as well, without
+        counting the attempt. Calls that wait at the same time share a commit.
+        """
+
+    def superseded(self, notification: Notification) -> bool:
+        """Is a row of the same tenant, topic and source in, whatever its state, with a later ``occurred_at``?"""
+
+    def replay(self, tenant: Tenant, keys: Sequence[bytes]) -> int:
+        """Put done or dead rows back to pending with fresh attempts. Returns how many were moved."""
+
+    def replay_dead(self, tenant: Tenant | None, reason: str | None) -> int:
+        """The same for all dead rows of a tenant (None: every tenant) and reason (None: any)."""
+
+    def erase(self, tenant: Tenant) -> int:
+        """Remove a tenant's data beyond recovery, leave a tombstone. Returns how many rows went."""
+
+    def prune(self, retention: Retention, *, limit: int = 10_000) -> Pruned:
+        """Forget up to ``limit`` bodies, rows, letters and tenants each. Call again until all counts are 0.
+
+        A row goes only when its key is older than the horizon; a body may go before.
+        """
+
+    def check(self) -> list[Finding]:
+        """Integrity, schema, durability settings, room on the disk. Reads everything: not for probes."""
+
+    def probe(self) -> None:
+        """Can a notification be stored now? Cheap; raises as ``add`` would."""
+
+    def close(self) -> None:
+        """Let go of every connection. Writes already waiting are finished first."""
+
+
+class Registry(Protocol):
+    """Tenants, subscriptions, pauses, gaps, locks, audit: what changes rarely."""
+
+    def tenants(self) -> list[TenantRow]: ...
+
+    def put_tenant(self, tenant: Tenant, state: str) -> bool:
+        """Set a tenant's state, creating it if needed. True if that changed anything."""
+
+    def subscriptions(self, platform: str) -> list[SubscriptionRow]: ...
+
+    def put_subscription(self, row: SubscriptionRow) -> None:
+        """Insert or replace by (tenant, topic, subscriber, version). ``updated_at`` is set by the store."""
+
+    def remove_subscription(self, row: SubscriptionRow) -> None: ...
+
+    def pauses(self) -> list[Pause]: ...
+
+    def pause(self, kind: str, name: str) -> bool: ...
+
+    def resume(self, kind: str, name: str) -> bool: ...
+
+    def heartbeat(self, platform: str, retention: timedelta) -> Gap | None:
+        """Say that the service accepts deliveries of this platform now; call it every minute.
+
+        If the previous heartbeat is longer ago than the platform's ``retention``, what was published between that
+        heartbeat and now - retention is lost: the gap is recorded and returned.
+        """
+
+    def add_gap(self, gap: Gap) -> None: ...
+
+    def gaps(self, limit: int = 100) -> list[Gap]: ...
+
+    def acquire(self, name: str, holder: str, seconds: float) -> int | None:
+        """Take or keep the named lock for ``seconds``. A fencing number that only grows, None if another has it."""
+
+    def release(self, name: str, holder: str) -> None: ...
+
+    def audit(self, actor: str, action: str, detail: str) -> None:
+        """Remember who did what."""
+
+
+class Reports(Protocol):
+    """Read only. Sees what is committed, never blocks a writer."""
+
+    def counts(self, tenant: Tenant | None = None) -> Counts:
+        """Work does not grow with the number of done rows."""
+
+    def rows(self, wanted: RowFilter, limit: int, before: int | None = None) -> Page: ...
+
+    def row(self, tenant: Tenant, key: bytes) -> Row | None: ...
+
+    def dead_letters(self, tenant: Tenant | None, limit: int, before: int | None = None) -> list[DeadLetterRow]: ...
+
+    def dead_letter(self, tenant: Tenant, id: int) -> DeadLetterRow | None: ...
+
+    def oldest_pending(self) -> datetime | None:
+        """``not_before`` of the row that waits longest past its time; None if nothing is due."""
+
+    def minutes(self, since: datetime) -> list[tuple[datetime, str, int]]:
+        """(minute, event, count) of the counters, all tenants, oldest first. Events are ``Counter`` values."""
+
+
+class Counter:
+    """What ``minutes`` counts."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    ERASED = "erased"
+    DEAD_LETTER = "dead_letter"
+    DONE = "done"
+    DEAD = "dead"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The three faces of one database."""
+
+    inbox: Inbox
+    registry: Registry
+    reports: Reports
+
+    def close(self) -> None:
+        self.inbox.close()
+
+
+Clock = Callable[[], datetime]
+
+
+def open_store(url: str, *, clock: Clock | None = None) -> Store:
+    """Open the store at ``url`` and check its schema. ``clock`` is for tests.
+
+    Raises ``SchemaOutdated`` if `migrate` has to run first, ``StoreUnavailable`` if it cannot be opened.
+    """
+    from subscriber.store import sqlite
+
+    return sqlite.open_store(url, clock=clock)
