@@ -5,6 +5,7 @@
     ├── Forbidden                403  a good token that may not do this
     ├── RefusedDelivery          413/415 authenticated, yet refused by policy
     ├── MalformedDelivery        200  authenticated, yet not decodable: becomes a dead letter
+    ├── UnreadableRequest        400/408 the body never arrived whole: nothing to keep, it may be sent again
     ├── Unavailable              503  the fault is ours, the platform shall come again
     │   ├── KeysUnavailable           a key server does not answer: we cannot tell yet
     │   ├── StoreBusy                 the store did not take the write in time
@@ -13,6 +14,7 @@
     ├── NotFound                 404  no such row, or not yours: the two look alike
     ├── PlatformRefused               a platform said no, and will say so again
     ├── PlatformUnavailable           a platform did not answer, or asked to come later
+    ├── HandlerError                  a handler or sink failed at a notification: costs an attempt
     ├── SinkUnavailable               a receiver of ours is away: holds its route, costs no attempt
     ├── AlreadyRunning                another service holds the port or the database
     ├── SchemaOutdated                the database wants `migrate` (or a newer program)
@@ -72,10 +74,24 @@ class RefusedDelivery(SubscriberError):
 
 
 class MalformedDelivery(SubscriberError):
-    """An authenticated delivery that no codec can read. Codecs raise this or return; all else is a bug."""
+    """An authenticated delivery that no codec can read. Codecs raise this or return; all else is a bug.
+
+    ``tenants`` names those it is addressed to, where that much could be read.
+    """
 
     reason = "malformed"
     status = 200
+    tenants: Sequence[str] = ()
+
+
+class UnreadableRequest(SubscriberError):
+    """The request's body broke off (400) or came too slowly (408): what we have of it is not the delivery."""
+
+    reason = "unreadable"
+
+    def __init__(self, detail: str = "", *, reason: str, status: int) -> None:
+        super().__init__(detail, reason=reason)
+        self.status = status
 
 
 class Unavailable(SubscriberError):
@@ -144,6 +160,12 @@ class PlatformUnavailable(SubscriberError):
     ) -> None:
         super().__init__(detail, reason=reason)
         self.retry_after_seconds = retry_after_seconds
+
+
+class HandlerError(SubscriberError):
+    """A handler or sink failed at one notification and can name why. The attempt counts."""
+
+    reason = "handler_error"
 
 
 class SinkUnavailable(SubscriberError):

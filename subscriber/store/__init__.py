@@ -122,6 +122,11 @@ class Pruned:
     dead_letters: int
     tenants: int
 
+    @property
+    def anything(self) -> bool:
+        """Is there perhaps more to prune?"""
+        return bool(self.bodies or self.rows or self.dead_letters or self.tenants)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:

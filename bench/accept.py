@@ -1,0 +1,93 @@
+"""(a) Durable accepts a second, against the floor and against one transaction per request; the same on a slow disk.
+
+The floor is the same server, settings and route that verifies the same token, parses and answers 204 without storing.
+The slow disk is an `fsync` that takes 2 ms longer, by a small preloaded library.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+
+from bench import wrk
+from bench.report import line, paired
+from bench.world import World, migrate, web
+
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+SECONDS = int(os.environ.get("SECONDS_EACH", "4"))
+CONNECTIONS = 32
+WARM_SECONDS = 2
+SLOW_FSYNC = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+static int slow(const char *name, int fd) {
+  int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+  usleep(2000);
+  return real(fd);
+}
+int fsync(int fd) { return slow("fsync", fd); }
+int fdatasync(int fd) { return slow("fdatasync", fd); }
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        world = World()
+        compare(world, folder / "plain", "", {})
+        compare(world, folder / "slow", "_slow_fsync", {"LD_PRELOAD": slow_fsync(folder)})
+        world.close()
+
+
+def compare(world: World, folder: Path, suffix: str, more: Mapping[str, str]) -> None:
+    """Three servers at once, loaded in turn, so that a slow minute of the machine is everybody's."""
+    names = {"product": "app:app", "floor": "bench.apps:floor()", "one_by_one": "bench.apps:one_by_one()"}
+    environs = {}
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        environs[name] = world.environ(folder / name, PROMETHEUS_MULTIPROC_DIR=str(folder / name / "metrics"), **more)
+        migrate(environs[name])
+    token = world.token()
+    with (
+        web(names["product"], environs["product"]) as product,
+        web(names["floor"], environs["floor"]) as floor,
+        web(names["one_by_one"], environs["one_by_one"]) as single,
+    ):
+        servers = {"product": product, "floor": floor, "one_by_one": single}
+        loads: dict[str, list[wrk.Load]] = {name: [] for name in servers}
+        for server in servers.values():
+            wrk.run(server.url, token, connections=CONNECTIONS, seconds=WARM_SECONDS, run_id="warm")
+        for number in range(ROUNDS):
+            for name, server in servers.items():
+                load = wrk.run(server.url, token, connections=CONNECTIONS, seconds=SECONDS, run_id=f"{name}-{number}")
+                loads[name].append(load)
+    report(suffix, loads)
+
+
+def report(suffix: str, loads: Mapping[str, list[wrk.Load]]) -> None:
+    rates = {name: [load.rate for load in rounds] for name, rounds in loads.items()}
+    for other in ("floor", "one_by_one"):
+        ratio = paired(rates["product"], rates[other])
+        line(
+            "accept", f"accepts_per_second{suffix}", median(rates["product"]), "1/s", vs=other, ratio=ratio, n=ROUNDS
+        )
+        line("accept", f"{other}_per_second{suffix}", median(rates[other]), "1/s", n=ROUNDS)
+    for figure in ("p50_ms", "p99_ms"):
+        ours = [getattr(load, figure) for load in loads["product"]]
+        theirs = [getattr(load, figure) for load in loads["floor"]]
+        line("accept", figure + suffix, median(ours), "ms", vs="floor", ratio=paired(ours, theirs), n=ROUNDS)
+    errors = sum(load.errors for rounds in loads.values() for load in rounds)
+    line("accept", f"errors{suffix}", errors, "answers", n=ROUNDS * len(loads))
+
+
+def slow_fsync(folder: Path) -> str:
+    """Build the library; its path."""
+    source, library = folder / "slow.c", folder / "slow.so"
+    source.write_text(SLOW_FSYNC)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return str(library)

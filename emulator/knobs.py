@@ -1,0 +1,167 @@
+"""Every assumption that can be turned, as data: ``--knob EMU_NAME=VALUE`` or ``POST /_control/knobs``.
+
+A knob exists where the platform's documents are silent or contradict each other, or where a rehearsal wants
+another scale. Defaults are the documented value where there is one; docs/fidelity.md says which are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import TypeVar
+
+Value = bool | int | float | str
+V = TypeVar("V", bool, int, float, str)
+
+TRUE_WORDS = frozenset({"1", "on", "true", "yes"})
+FALSE_WORDS = frozenset({"0", "off", "false", "no"})
+
+
+class KnobError(ValueError):
+    """A knob that does not exist, or a value it cannot take."""
+
+
+def knob(default: V, meaning: str, *, choices: tuple[str, ...] = (), low: float = 0, high: float = 1e12) -> V:
+    """One field of ``Knobs``; ``low`` and ``high`` bound numbers, ``choices`` bounds words."""
+    return field(default=default, metadata={"help": meaning, "choices": choices, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """Field ``retry_base_s`` is the knob ``EMU_RETRY_BASE_S``; ``_s`` = seconds of the emulator's clock."""
+
+    # time
+    time_scale: float = knob(1.0, "emulator seconds per real second (with --clock real)", low=0.001, high=1e6)
+    retention_s: float = knob(345_600.0, "a message not acknowledged by then is dropped (4 days)", low=1)
+    publish_window_s: float = knob(60.0, "events and time series collected per window", low=0.001)
+    retry_base_s: float = knob(5.0, "pause after the first failed attempt", low=0.001)
+    retry_factor: float = knob(2.0, "growth of the pause from attempt to attempt", low=1, high=100)
+    retry_max_s: float = knob(900.0, "longest pause between attempts", low=0.001)
+    retry_jitter: float = knob(0.2, "pauses vary by this share, up and down", high=0.99)
+    delay_s: float = knob(30.0, "longest pause before a first attempt under the fault delay")
+    # delivery (timeouts are real seconds: sockets know no other)
+    connect_timeout_s: float = knob(5.0, "real seconds to reach the application", low=0.01, high=600)
+    response_timeout_s: float = knob(30.0, "real seconds to its answer", low=0.01, high=600)
+    slow_s: float = knob(2.0, "real seconds the faults slow and keys-slow hold an answer", high=600)
+    max_inflight_per_sub: int = knob(4, "parallel attempts per subscription", low=1, high=1000)
+    max_inflight: int = knob(64, "parallel attempts in all", low=1, high=1000)
+    duplicate_prob: float = knob(0.0, "share of messages sent again after a 2xx", high=1)
+    reorder_prob: float = knob(0.0, "share of messages that fall back in their queue", high=1)
+    reorder_places: int = knob(50, "how many places they fall back at most", low=1, high=100_000)
+    wire_form: str = knob("A", "where topic and context travel: body, HTTP headers, both", choices=("A", "B", "both"))
+    send_message_id: bool = knob(False, "send X-MDSP-Message-Id and X-MDSP-Delivery-Attempt")
+    # Message Broker
+    mb_accept_put: bool = knob(True, "PUT makes a subscription, else 405")
+    mb_accept_post: bool = knob(True, "POST makes a subscription too, else 405")
+    mb_unknown_topic: str = knob("accept", "topics outside the catalogue", choices=("accept", "404"))
+    mb_scopes: str = knob(
+        "write=mb.s.w,read=mb.s.r,delete=mb.s.w,send=mb.m.w", "scope each broker operation asks for"
+    )
+    mb_bind_client: bool = knob(True, "subscriber name and version must be the caller's own")
+    uri_allow_http_loopback: bool = knob(True, "http URIs are fine while the gateway is on loopback")
+    pending_follow_uri: bool = knob(True, "a changed URI redirects what is still pending")
+    delete_drops_pending: bool = knob(True, "deleting a subscription drops its pending messages")
+    max_subscriptions: int = knob(0, "limit per tenant; 0 = none")
+    topic_strict: bool = knob(False, "refuse topic names with empty segments")
+    # the broker's own token
+    broker_iss_zone: str = knob("core", "zone that issues it")
+    broker_client_id: str = knob("message-broker", "its client id")
+    broker_ten: str = knob("context", "its tenant claim", choices=("context", "host", "core"))
+    # Token Manager, key servers
+    ttm_accept_bearer_key: bool = knob(True, "X-SPACE-AUTH-KEY may say Bearer instead of Basic")
+    ttm_iss_zone: str = knob("core", "zone that issues application tokens")
+    token_lifetime_s: int = knob(1800, "real seconds a token lives", low=1, high=86_400)
+    key_grace_s: float = knob(3600.0, "how long a retired key stays published")
+    user_tenants_host: bool = knob(False, "the list of user tenants names the host too")
+    user_tenants_max_size: int = knob(500, "largest page of that list", low=1, high=10_000)
+    tenant_pattern: str = knob("[a-z][a-z0-9]{1,7}", "what a tenant name looks like")
+    # gateway
+    gw_version_form: str = knob(
+        "both", "versions in gateway paths: v1, v1.4.2 or either", choices=("major", "full", "both")
+    )
+    gw_strip_prefix: bool = knob(True, "the application sees only what follows the version")
+    gw_timeout_s: float = knob(60.0, "real seconds until 504", low=0.01, high=600)
+    gw_max_body_bytes: int = knob(0, "larger bodies are refused with 413; 0 = only the emulator's own bound")
+    gw_max_header_bytes: int = knob(0, "larger header blocks are refused with 431; 0 = no limit")
+    app_ca_file: str = knob("", "PEM file that vouches for an https --app; empty = the system's")
+    # the emulated world
+    assets_per_tenant: int = knob(50, "how many different assets a tenant's messages speak of", low=1)
+    control_anywhere: bool = knob(False, "/_control answers callers beyond loopback")
+
+
+def named() -> dict[str, Field[Value]]:
+    """All knobs by outward name, in the order of ``Knobs``."""
+    return {f"EMU_{entry.name.upper()}": entry for entry in fields(Knobs)}
+
+
+def read(entry: Field[Value], text: str) -> Value:
+    """``text`` as this knob's type, within its bounds, else ``KnobError``."""
+    default = entry.default
+    try:
+        if isinstance(default, bool):
+            return _read_bool(text)
+        if isinstance(default, int | float):
+            return _bounded(entry, type(default)(text))
+    except ValueError as error:
+        raise KnobError(str(error) if isinstance(error, KnobError) else f"not a number: {text!r}") from error
+    choices = entry.metadata["choices"]
+    if choices and text not in choices:
+        raise KnobError(f"not one of {', '.join(choices)}: {text!r}")
+    return text
+
+
+def _read_bool(text: str) -> bool:
+    word = text.lower()
+    if word not in TRUE_WORDS | FALSE_WORDS:
+        raise KnobError(f"neither on nor off: {text!r}")
+    return word in TRUE_WORDS
+
+
+def _bounded(entry: Field[Value], number: float) -> Value:
+    low, high = entry.metadata["low"], entry.metadata["high"]
+    if not low <= number <= high:  # also refuses NaN
+        raise KnobError(f"not within {low:g} and {high:g}: {number:g}")
+    return number
+
+
+def split(pairs: Iterable[str]) -> dict[str, str]:
+    """``NAME=VALUE`` words of the command line as a mapping."""
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise KnobError(f"{pair!r} is not NAME=VALUE")
+        settings[name] = value
+    return settings
+
+
+def turn(current: Knobs, settings: Mapping[str, str]) -> Knobs:
+    """``current`` with the named knobs turned; nothing changes if one of them is wrong."""
+    table = named()
+    changes: dict[str, Value] = {}
+    for name, text in settings.items():
+        if name not in table:
+            raise KnobError(f"there is no knob {name}")
+        try:
+            changes[table[name].name] = read(table[name], text)
+        except KnobError as error:
+            raise KnobError(f"{name}: {error}") from error
+    return replace(current, **changes)  # type: ignore[arg-type]  # read() returns the field's own type
+
+
+class Panel:
+    """The knobs in force; ``restore`` goes back to those of the start."""
+
+    def __init__(self, knobs: Knobs) -> None:
+        self._initial = knobs
+        self.now = knobs
+
+    def turn(self, settings: Mapping[str, str]) -> None:
+        self.now = turn(self.now, settings)
+
+    def restore(self) -> None:
+        self.now = self._initial
+
+    def listing(self) -> dict[str, Value]:
+        """Outward name and value of every knob."""
+        return {name: getattr(self.now, entry.name) for name, entry in named().items()}

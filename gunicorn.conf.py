@@ -1,0 +1,151 @@
+"""Settings of the web server, each with its reason; gunicorn 27.0 reads them in its arbiter, before any worker is.
+
+What differs between installations comes from ``Settings``. Two more variables are conventions of platform and
+libraries: WEB_CONCURRENCY (processes) and PROMETHEUS_MULTIPROC_DIR (where they add up their metrics).
+"""
+
+import gc
+import importlib
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from gunicorn.arbiter import Arbiter
+
+from subscriber.errors import AlreadyRunning, SettingsError
+from subscriber.exclusive import Exclusive
+from subscriber.lifeline import end_with
+from subscriber.settings import Settings
+
+REFUSED = 2  # exit code for what no restart cures; the supervisor knows it
+OTHER_FILES = 200  # beside connections: listeners, database, metrics, logs
+
+
+def refuse(*texts: str) -> NoReturn:
+    """End before anything listens, with words for people."""
+    print(*texts, sep="\n", file=sys.stderr)
+    sys.exit(REFUSED)
+
+
+try:
+    settings = Settings.from_environ(os.environ)
+    workers = int(os.environ.get("WEB_CONCURRENCY") or 2)  # one per core of the smallest machine we plan for
+except SettingsError as error:
+    refuse(*error.problems)
+except ValueError:
+    refuse("WEB_CONCURRENCY must be a whole number")
+
+# prometheus_client asks for this variable when it is imported, so it is set before anything of ours imports that.
+# The name is the same at every start: what a killed server left behind is found and cleared by the next.
+os.environ.setdefault(
+    "PROMETHEUS_MULTIPROC_DIR",
+    str(Path(tempfile.gettempdir()) / f"subscriber-metrics-{os.getuid()}-{settings.port}"),
+)
+metrics_folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+
+from prometheus_client import multiprocess  # noqa: E402
+
+from subscriber.web.server import Worker  # noqa: E402
+from subscriber.web.server.tls import Certificate  # noqa: E402
+
+wsgi_app = "app:app"
+
+# Where.
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+certfile = settings.tls_cert_file or None  # the worker builds its own context of them, and renews it
+keyfile = settings.tls_key_file or None
+# Each process listens for itself and the kernel shares connections out. With one listener for all, whichever process
+# wakes first takes them, and a router that keeps connections keeps that process busy alone.
+reuse_port = True
+backlog = 1024  # a burst of connections; more than any process takes in one turn
+
+# How many.
+worker_class = Worker  # slow clients wait in a poller, see its module
+threads = 24  # they wait for commits most of the time; more threads cost the interpreter lock more than they give
+worker_connections = 2000  # per process, idle and slow ones included; an idle one costs a few kilobytes
+# A long body must fit beside others, or it would never be taken at all.
+Worker.in_flight_bytes = max(Worker.in_flight_bytes, 3 * settings.max_body_bytes)
+
+# How long.
+keepalive = 95  # seconds; Cloud Foundry's router reuses a connection for 90 and must be the one to close it
+graceful_timeout = 7  # seconds for requests in flight after SIGTERM; the platform kills after 10
+timeout = 30  # seconds without a sign of life from a process's main thread, which never waits: it hangs
+
+# What is let in. A token of the platform has 1 to 6 KB; the gateway passes 10 KB of header fields in all.
+limit_request_line = 4094
+limit_request_fields = 100
+limit_request_field_size = 16 * 1024
+# No header of a proxy means anything to this service, so none is believed.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+
+# What is said. Outcomes are logged by the application, one line each; an access log would repeat them.
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+
+# Around it.
+preload_app = False  # each process opens its own store; modules are shared all the same, see when_ready
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # a busy disk must not look like a hung worker
+control_socket_disable = True  # nobody here uses it
+
+
+def on_starting(server: Arbiter) -> None:
+    """Refuse what cannot work before anything listens; a second service above all."""
+    server.exclusive = Exclusive()
+    try:
+        server.exclusive.take_port(settings.host, settings.port)
+        if settings.database_url.startswith("sqlite:///"):
+            server.exclusive.take_database(settings.database_url.removeprefix("sqlite:///"))
+        if settings.tls:
+            Certificate(settings.tls_cert_file, settings.tls_key_file)
+        shutil.rmtree(metrics_folder, ignore_errors=True)
+        metrics_folder.mkdir(mode=0o700)
+    except AlreadyRunning as error:
+        refuse(error.detail)
+    except SettingsError as error:
+        refuse(*error.problems)
+    except OSError as error:
+        refuse(f"cannot start: {error}")
+    _allow_files(worker_connections + OTHER_FILES)
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the number of files a process may open to what its connections need, as far as we may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
+def when_ready(server: Arbiter) -> None:
+    """Load all modules once, and keep the collector off them: workers share these pages."""
+    for module in ("subscriber.services", "subscriber.web"):
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """A worker holds none of the arbiter's locks, and does not outlive it."""
+    server.exclusive.release()
+    end_with(server.pid)
+
+
+def post_worker_init(worker: Worker) -> None:
+    """The application is built and stays: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """A dead worker's counts remain, its gauges go."""
+    multiprocess.mark_process_dead(worker.pid, str(metrics_folder))  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Arbiter) -> None:
+    shutil.rmtree(metrics_folder, ignore_errors=True)

@@ -1,0 +1,137 @@
+"""`pause`, `resume`, `prune`, `check`: looking after a running service."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from subscriber.cli.session import FAILED, current
+from subscriber.cli.terminal import Output, output_option
+from subscriber.errors import PlatformRefused, PlatformUnavailable
+from subscriber.model import MINDSPHERE, Tenant
+
+if TYPE_CHECKING:
+    from subscriber.settings import Settings
+    from subscriber.store import Finding, Store
+
+KINDS = click.Choice(["tenant", "platform", "topic"])
+MAX_STEPS = 100_000  # of ten thousand rows each: more than one disk holds, so a longer loop would be a bug
+
+
+@click.command()
+@click.argument("kind", type=KINDS, required=False)
+@click.argument("name", required=False)
+@output_option
+def pause(out: Output, kind: str | None, name: str | None) -> None:
+    """Stop handling a tenant, platform or topic; accepting goes on. Without arguments: show what is paused."""
+    if kind is None:
+        return _show_pauses(out)
+    if name is None:
+        raise click.UsageError(f"name the {kind} to pause")
+    full = _full_name(kind, name)
+    with current().store() as store:
+        changed = store.registry.pause(kind, full)
+        store.registry.audit("cli", "pause", f"{kind} {full}")
+    text = "Handling is paused" if changed else "Handling was paused before"
+    out.done({"kind": kind, "name": full, "changed": changed}, f"{text}: {kind} {full}.")
+
+
+@click.command()
+@click.argument("kind", type=KINDS)
+@click.argument("name")
+@output_option
+def resume(out: Output, kind: str, name: str) -> None:
+    """Go on handling a tenant, platform or topic that was paused."""
+    full = _full_name(kind, name)
+    with current().store() as store:
+        changed = store.registry.resume(kind, full)
+        store.registry.audit("cli", "resume", f"{kind} {full}")
+    text = "Handling goes on" if changed else "Nothing to do, it was not paused"
+    out.done({"kind": kind, "name": full, "changed": changed}, f"{text}: {kind} {full}.")
+
+
+def _show_pauses(out: Output) -> None:
+    with current().store() as store:
+        pauses = store.registry.pauses()
+    out.table(("kind", "name", "since"), [asdict(one) for one in pauses])
+    if not pauses:
+        out.say("Nothing is paused.")
+
+
+def _full_name(kind: str, name: str) -> str:
+    """As pauses are kept: a tenant with its platform. A platform has to exist, a typing error would pause nothing."""
+    from subscriber.platforms import PLATFORMS
+
+    if kind == "platform" and name not in PLATFORMS:
+        raise click.UsageError(f"{name!r} is no platform; there is {', '.join(PLATFORMS)}")
+    return str(Tenant.parse(name)) if kind == "tenant" else name
+
+
+@click.command()
+@output_option
+def prune(out: Output) -> None:
+    """Forget what retention allows: bodies, handled rows, dead letters, erased tenants."""
+    from subscriber.services import retention
+
+    session = current()
+    wanted = retention(session.settings())
+    gone: Counter[str] = Counter()
+    with session.store() as store, out.busy("Pruning"):
+        for _ in range(MAX_STEPS):
+            step = asdict(store.inbox.prune(wanted))
+            gone.update(step)
+            if not any(step.values()):
+                break
+    told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in gone.items())
+    out.done(gone, f"Forgotten: {told}.")
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="Do not ask the platform whether the credentials are good.")
+@output_option
+def check(out: Output, offline: bool) -> None:
+    """Look for what needs an operator: the store's integrity, gaps, subscriptions, credentials."""
+    session = current()
+    settings = session.settings()
+    with session.store() as store, out.busy("Checking"):
+        findings = [*store.inbox.check(), *_findings(store, settings)]
+        if not offline and settings.mindsphere is not None:
+            findings.append(_credentials(store, settings))
+    out.table(("name", "ok", "detail"), [asdict(finding) for finding in findings])
+    for warning in settings.warnings:
+        out.warn(warning)
+    if not all(finding.ok for finding in findings):
+        click.get_current_context().exit(FAILED)
+
+
+def _findings(store: Store, settings: Settings) -> Iterator[Finding]:
+    """What the store remembers beside its own integrity."""
+    from subscriber.settings import BROKER_RETENTION_DAYS
+    from subscriber.store import Finding
+
+    kept, tried = settings.horizon_days, BROKER_RETENTION_DAYS
+    yield Finding(name="horizon", ok=kept > tried, detail=f"keys are kept {kept} days, the platform retries {tried}")
+    gaps = store.registry.gaps()
+    text = f"{len(gaps)}, the last until {gaps[0].lost_until:%Y-%m-%d %H:%M} UTC" if gaps else "none"
+    yield Finding(name="gaps", ok=True, detail=text)
+    failed = [row for row in store.registry.subscriptions(MINDSPHERE) if row.state == "failed"]
+    text = f"{len(failed)} failed: `register` shows which" if failed else "none failed"
+    yield Finding(name="subscriptions", ok=not failed, detail=text)
+
+
+def _credentials(store: Store, settings: Settings) -> Finding:
+    """Good as long as the Token Manager gives a token for the host tenant; their age cannot be asked for."""
+    from subscriber.registration import build
+    from subscriber.store import Finding
+
+    with closing(build(settings, store)) as registrar:
+        try:
+            registrar.probe()
+        except (PlatformRefused, PlatformUnavailable) as error:
+            return Finding(name="credentials", ok=False, detail=error.detail)
+    return Finding(name="credentials", ok=True, detail="the Token Manager accepts them")

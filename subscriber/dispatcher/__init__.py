@@ -1,0 +1,218 @@
+"""Leases stored notifications, lets their routes handle them, settles each with a decision.
+
+It calls what it is given (store, routes, sinks) and knows neither handlers nor receivers. It never runs a
+notification without a lease, never settles one whose lease is lost, and never gives up because the store is away.
+
+One thread decides what to lease (a *turn*), ``WORKER_THREADS`` threads run and settle. Each turn goes round the
+tenants, leaves out lanes that are paused or wholly held, and leases little, so that leases rotate: lanes.py. A route
+uses at most half of the threads; built-in routes have a thread of their own: crew.py. Leases are renewed while
+handlers run: leases.py. A route whose receiver is away is held: holds.py. What becomes of one notification:
+handling.py and decisions.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from subscriber.dispatcher.crew import Crew
+from subscriber.dispatcher.decisions import RetryPolicy, Settled
+from subscriber.dispatcher.handling import Handling, Observer
+from subscriber.dispatcher.holds import Holds
+from subscriber.dispatcher.lanes import Rotation, is_paused, pauses_of
+from subscriber.dispatcher.leases import LEASE_SECONDS, Job, Leases
+from subscriber.errors import Unavailable
+from subscriber.model import Lane
+from subscriber.routes import HANDLER, Route, RoutingTable, Sink
+from subscriber.store import Clock, Inbox, Registry
+
+__all__ = ["Dispatcher", "Observer", "RetryPolicy", "Settled"]
+
+logger = logging.getLogger(__name__)
+
+IDLE_MIN_SECONDS = 0.05  # pause after a turn that found nothing; doubles up to
+IDLE_MAX_SECONDS = 0.5  # this: half of the second within which a notification shall be handled when all is quiet
+OUTAGE_SECONDS = 1.0  # pause, on average, when the store cannot serve a turn
+DRAIN_SECONDS = 7.0  # what running handlers get after a stop: platforms kill 10 s after SIGTERM
+BUILT_IN_THREADS = 1  # built-in routes are rare and short; they only must not wait behind a team's handlers
+
+
+class Dispatcher:
+    """Built once per worker process; ``run`` works until told to stop."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        registry: Registry,
+        routes: Sequence[Route],
+        *,
+        policy: RetryPolicy,
+        threads: int,
+        sinks: Sequence[Sink] = (),
+        built_in: Sequence[Route] = (),
+        observer: Observer | None = None,
+        clock: Clock = lambda: datetime.now(UTC),
+        jitter: Callable[[], float] = random.random,
+        lease_seconds: float = LEASE_SECONDS,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
+        """``built_in`` routes come before the team's. ``clock`` is the store's, ``jitter`` yields 0 up to 1.
+
+        Raises ``ValueError`` if two sinks have one name, or one has the handler's.
+        """
+        names = [HANDLER, *(sink.name for sink in sinks)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"sinks need names of their own, and none may be {HANDLER!r}: {names[1:]}")
+        self._inbox = inbox
+        self._registry = registry
+        self._clock = clock
+        self._jitter = jitter
+        self._drain_seconds = drain_seconds
+        self._wake = threading.Event()
+        self._table = RoutingTable(routes, built_in)
+        self._holds = Holds()
+        self._leases = Leases(inbox, self._table.match, clock, lease_seconds)
+        self._handling = Handling(
+            inbox,
+            self._table,
+            sinks,
+            self._holds,
+            self._leases,
+            policy=policy,
+            clock=clock,
+            jitter=jitter,
+            observer=observer,
+        )
+        self._crew = self._hire("handler", threads, max(1, threads // 2))
+        self._built_in_crew = self._hire("built-in", BUILT_IN_THREADS, BUILT_IN_THREADS)
+        crews = (self._crew, self._built_in_crew) if built_in else (self._crew,)
+        self._rotations = {crew: Rotation() for crew in crews}
+
+    def run_once(self) -> Counter[Settled]:
+        """One turn in the calling thread: lease, run and settle. Returns what became of the attempts.
+
+        For tests and scripts: leases are not renewed meanwhile. Raises ``Unavailable`` kinds.
+        """
+        before = self._handling.tally()
+        self._turn()
+        for crew in self._rotations:
+            crew.work_off()
+        return self._handling.tally() - before
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; then lease nothing more, give back what has not started, and let what runs
+        finish for ``drain_seconds``. What still runs then is left to its lease."""
+        self._handling.closing.clear()
+        for crew in self._rotations:
+            crew.start()
+        try:
+            self._loop(stop)
+        finally:
+            self._drain()
+
+    def _loop(self, stop: threading.Event) -> None:
+        idle_seconds = IDLE_MIN_SECONDS
+        while not stop.is_set():
+            self._wake.clear()
+            try:
+                leased = self._turn()
+            except Unavailable as error:
+                logger.warning(
+                    "the store cannot serve a turn", extra={"action": "turn_failed", "reason": error.reason}
+                )
+                stop.wait(OUTAGE_SECONDS * (0.5 + self._jitter()))
+                continue
+            if leased:
+                idle_seconds = IDLE_MIN_SECONDS
+            else:
+                self._wake.wait(idle_seconds)
+                idle_seconds = min(2 * idle_seconds, IDLE_MAX_SECONDS)
+
+    def _turn(self) -> int:
+        """Renew, then lease as much as there is room for. Returns how many rows were leased."""
+        self._leases.renew()
+        self._handling.pauses = pauses_of(self._registry.pauses())
+        if not any(crew.room() for crew in self._rotations):
+            return 0
+        lanes = [lane for lane in self._inbox.lanes() if not is_paused(lane, self._handling.pauses)]
+        return sum(self._fill(crew, lanes) for crew in self._rotations) + self._probe(lanes)
+
+    def _fill(self, crew: Crew, lanes: Sequence[Lane]) -> int:
+        """Lease for one crew, from the lanes that may hold work for it."""
+        room, rotation = crew.room(), self._rotations[crew]
+        ordered = rotation.order(lane for lane in lanes if self._has_work(crew, lane)) if room else []
+        if not ordered:
+            return 0
+        jobs = self._leases.take(ordered, room)
+        rotation.served(ordered, len(jobs))
+        return self._put(jobs)
+
+    def _has_work(self, crew: Crew, lane: Lane) -> bool:
+        return any(
+            self._crew_of(route) is crew and not self._holds.held(route) and crew.accepts(route)
+            for route in self._table.candidates(lane.tenant.platform, lane.topic)
+        )
+
+    def _probe(self, lanes: Sequence[Lane]) -> int:
+        """Lease one row for each held route whose probe is due, from the lanes that are otherwise left alone."""
+        leased = 0
+        probed: set[Route] = set()
+        for lane in lanes:
+            routes = self._table.candidates(lane.tenant.platform, lane.topic)
+            due = {route for route in routes if route is not None and self._wants_probe(route)} - probed
+            if due and all(self._holds.held(route) for route in routes):
+                leased += self._put(self._leases.take([lane], 1))
+                probed |= due
+        return leased
+
+    def _wants_probe(self, route: Route) -> bool:
+        return self._holds.probe_due(route, self._clock()) and not self._crew_of(route).busy_with(route)
+
+    def _put(self, jobs: Sequence[Job]) -> int:
+        for job in jobs:
+            self._crew_of(job.route).put(job)
+        return len(jobs)
+
+    def _crew_of(self, route: Route | None) -> Crew:
+        return self._built_in_crew if self._table.is_built_in(route) else self._crew
+
+    def _hire(self, name: str, threads: int, per_route: int) -> Crew:
+        return Crew(name, threads, per_route, self._handling.handle, self._wake.set)
+
+    def _drain(self) -> None:
+        until = time.monotonic() + self._drain_seconds
+        self._give_back([job for crew in self._rotations for job in crew.withdraw()])
+        while not self._all_ended(until) and time.monotonic() < until:
+            self._renew_if_possible()
+        self._handling.closing.set()
+        if not self._all_ended(until + 2 * IDLE_MAX_SECONDS):
+            logger.warning("handlers still run after the drain time", extra={"action": "drain_incomplete"})
+
+    def _all_ended(self, until: float) -> bool:
+        """Did every thread end, waiting a moment for it?"""
+        left = max(0.0, until - time.monotonic())
+        return all([crew.join(min(IDLE_MAX_SECONDS, left)) for crew in self._rotations])
+
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        try:
+            for job in jobs:
+                self._handling.give_back(job)
+        except Unavailable as error:
+            logger.warning(
+                "unstarted work keeps its leases", extra={"action": "give_back_failed", "reason": error.reason}
+            )
+
+    def _renew_if_possible(self) -> None:
+        try:
+            self._leases.renew()
+        except Unavailable as error:
+            _warn("leases were not renewed", "renew_failed", error)
+
+
+def _warn(text: str, action: str, error: Unavailable) -> None:
+    logger.warning(text, extra={"action": action, "reason": error.reason})

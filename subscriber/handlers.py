@@ -1,0 +1,28 @@
+"""What this application does with its notifications: the file to change.
+
+Write a function ``def handler(notification, attempt)`` and give it a line in ``routes`` below; the first line that
+matches wins, a notification that none matches is dead as ``unrouted``. A handler
+
+- returns None or ``Done()`` when its work is done,
+- returns ``Retry(at, reason)`` to run again at a time (an aware datetime; None: by the retry policy),
+- returns ``Dead(reason)`` to give up; an operator may replay it,
+- may raise anything: it runs again, later and later, until its attempts run out.
+
+It may run twice for the same notification, for example after a crash: use ``notification.id`` to make that harmless.
+"""
+
+from __future__ import annotations
+
+from subscriber.model import Dead, Done, Notification, Retry
+from subscriber.routes import Route, RunningAttempt
+
+__all__ = ["Dead", "Done", "Retry", "Route", "keep", "routes"]
+
+
+def keep(notification: Notification, attempt: RunningAttempt) -> None:
+    """Nothing more to do: the notification is stored, and visible in lists and pages."""
+
+
+routes = [
+    Route(handler=keep),
+]

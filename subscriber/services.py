@@ -1,0 +1,156 @@
+"""The composition root: everything is built here, once, from settings; and what a worker process runs.
+
+Nothing here decides anything: it hands parts to each other. What only a worker needs is imported when it starts, so
+that a web process stays small.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from subscriber.access import DeliveryRules
+from subscriber.errors import SubscriberError
+from subscriber.intake import Gate, Intake
+from subscriber.metrics import Metrics, serve_metrics
+from subscriber.model import MINDSPHERE
+from subscriber.settings import BROKER_RETENTION_DAYS, MindSphereSettings, Settings
+from subscriber.store import Retention, Store, open_store
+from subscriber.tokens import Verifier
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 60.0  # a gap is noticed to the minute, and four days have 5,760 of them
+PRUNE_SECONDS = 600.0  # small steps often: no run has much to do
+PRUNE_LOCK_SECONDS = 1800.0  # longer than a run takes, shorter than an operator's patience after a crash
+
+
+def utc_now() -> datetime:
+    """The wall clock, cut to the milliseconds that notifications keep."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One process's parts."""
+
+    settings: Settings
+    store: Store
+    metrics: Metrics
+    intake: Intake
+
+    def beat(self, stop: threading.Event) -> None:
+        """Say every minute that deliveries are accepted here; every web process does, beside its requests."""
+        every(BEAT_SECONDS, stop, "heartbeat", self._heartbeat)
+
+    def work(self, stop: threading.Event) -> None:
+        """What a worker does until told to stop: handle what was accepted, forget what may be forgotten."""
+        from subscriber.dispatcher import Dispatcher, RetryPolicy
+        from subscriber.routes import load
+        from subscriber.sinks import forward
+
+        settings = self.settings
+        sinks = [forward(settings.forward_url, settings.forward_secret or None)] if settings.forward_url else []
+        dispatcher = Dispatcher(
+            self.store.inbox,
+            self.store.registry,
+            load(settings.handlers, settings),
+            policy=RetryPolicy(
+                max_attempts=settings.max_attempts,
+                base_seconds=settings.retry_base_seconds,
+                max_seconds=settings.retry_max_seconds,
+            ),
+            threads=settings.worker_threads,
+            sinks=sinks,
+            observer=self.metrics,
+        )
+        with ExitStack() as stack:
+            stack.callback(self.store.close)
+            stack.enter_context(self._own_metrics())
+            pruning = threading.Thread(target=every, args=(PRUNE_SECONDS, stop, "prune", self._prune), daemon=True)
+            pruning.start()
+            dispatcher.run(stop)
+
+    def _heartbeat(self) -> None:
+        gap = self.store.registry.heartbeat(MINDSPHERE, timedelta(days=BROKER_RETENTION_DAYS))
+        if gap is not None:
+            logger.error(
+                "away longer than the platform keeps trying: what it published from %s to %s is lost",
+                gap.lost_from.isoformat(),
+                gap.lost_until.isoformat(),
+                extra={"action": "gap", "platform": gap.platform},
+            )
+
+    def _prune(self) -> None:
+        """Forget what retention allows, unless another process is at it."""
+        registry, holder = self.store.registry, f"{socket.gethostname()}:{os.getpid()}"
+        if registry.acquire("prune", holder, PRUNE_LOCK_SECONDS) is None:
+            return
+        try:
+            while self.store.inbox.prune(retention(self.settings)).anything:
+                pass
+        finally:
+            registry.release("prune", holder)
+
+    @contextmanager
+    def _own_metrics(self) -> Iterator[None]:
+        """A port for the metrics of a worker, where one is set."""
+        if not self.settings.worker_metrics_port:
+            yield
+            return
+        self.metrics.add_process_facts()
+        settings = self.settings
+        server = serve_metrics(self.metrics, settings.host, settings.worker_metrics_port, settings.metrics_token)
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+def build(settings: Settings) -> Services:
+    """Open the store and build the parts that every process has. Raises ``SchemaOutdated``, ``StoreUnavailable``."""
+    store = open_store(settings.database_url)
+    gates = {MINDSPHERE: mindsphere_gate(settings.mindsphere)} if settings.mindsphere else {}
+    return Services(settings=settings, store=store, metrics=Metrics(), intake=Intake(store.inbox, gates, utc_now))
+
+
+def mindsphere_gate(settings: MindSphereSettings) -> Gate:
+    """Who may deliver for MindSphere, by the settings."""
+    return Gate(
+        verifier=Verifier(settings.issuer, settings.keys_url),
+        zones=frozenset(settings.issuer_zones),
+        rules=DeliveryRules(
+            required_scopes=frozenset(settings.required_scopes),
+            trusted_tenants=frozenset(settings.trusted_tenants),
+            allowed_callers=frozenset(settings.allowed_callers),
+            own_client_id=settings.client_id,
+        ),
+    )
+
+
+def retention(settings: Settings) -> Retention:
+    """What may be forgotten, by the settings."""
+    return Retention(
+        horizon=timedelta(days=settings.horizon_days),
+        payload=timedelta(days=settings.payload_retention_days),
+        dead=timedelta(days=settings.dead_retention_days),
+        tombstone=timedelta(days=settings.horizon_days),
+    )
+
+
+def every(seconds: float, stop: threading.Event, name: str, run_once: Callable[[], None]) -> None:
+    """Run ``run_once`` now and then every ``seconds`` until told to stop; what it raises of ours is logged."""
+    while not stop.is_set():
+        try:
+            run_once()
+        except SubscriberError as error:
+            logger.warning("%s failed: %s", name, error, extra={"action": f"{name}_failed", "reason": error.reason})
+        stop.wait(seconds)

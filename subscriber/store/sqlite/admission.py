@@ -1,0 +1,213 @@
+"""What becomes of arrivals: new, duplicate, conflict. Runs inside the committer's transaction.
+
+The insert is the decision: nothing is looked up before it. Only when it kept fewer rows than it was given does
+anything ask which, and what the others mean (``Inbox.add``).
+
+Rows go in as they arrived, so that ``seq`` is the order of arrival. There is one writer at a time, so the order of
+keys cannot deadlock here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import chain
+from typing import NamedTuple
+
+from subscriber.model import (
+    DETAIL_CHARS,
+    REPEAT_BYTES,
+    DeadLetter,
+    Identity,
+    Notification,
+    Outcome,
+    Receipt,
+    State,
+    from_millis,
+    to_millis,
+    with_repeat,
+)
+from subscriber.store import REPEAT_WINDOW, Counter
+from subscriber.store.sqlite.rows import ADDED, added
+from subscriber.store.sqlite.transaction import LARGEST_STATEMENT_ROWS, NOBODY, Transaction, values
+
+REPEAT_MILLIS = int(REPEAT_WINDOW.total_seconds() * 1000)
+CONFLICT_REASON = "conflicting_duplicate"
+UNSETTLED = (State.PENDING, State.RUNNING)
+
+COUNTERS = {
+    Outcome.NEW: Counter.ACCEPTED,
+    Outcome.DUPLICATE: Counter.DUPLICATE,
+    Outcome.CONFLICT: Counter.CONFLICT,
+    Outcome.ERASED: Counter.ERASED,
+}
+
+
+class Arrival:
+    """What one caller of ``add`` handed in. Columns are made here, in the caller's thread, before anyone waits."""
+
+    __slots__ = ("columns", "letters", "notifications")
+
+    def __init__(self, notifications: Sequence[Notification], letters: Sequence[DeadLetter]) -> None:
+        self.notifications = notifications
+        self.letters = letters
+        self.columns = [added(notification) for notification in notifications]
+
+
+class Entry(NamedTuple):
+    """One notification on its way in."""
+
+    tenant_id: int
+    notification: Notification
+    columns: tuple[object, ...]
+
+
+Work = Arrival | Callable[[Transaction], object]
+
+
+def perform(transaction: Transaction, works: Sequence[Work]) -> Sequence[object]:
+    """Do a batch: all arrivals as one, then everything else in order. One result each."""
+    arrivals = [work for work in works if isinstance(work, Arrival)]
+    receipts = iter(admit(transaction, arrivals))
+    return [next(receipts) if isinstance(work, Arrival) else work(transaction) for work in works]
+
+
+def admit(transaction: Transaction, arrivals: Sequence[Arrival]) -> list[list[Receipt]]:
+    """The receipts of each arrival, in order."""
+    senders = {notification.tenant for arrival in arrivals for notification in arrival.notifications}
+    senders |= {letter.tenant for arrival in arrivals for letter in arrival.letters}
+    ids = transaction.tenant_ids(senders)
+    entries = [
+        Entry(ids[notification.tenant], notification, columns)
+        for arrival in arrivals
+        for notification, columns in zip(arrival.notifications, arrival.columns, strict=True)
+    ]
+    receipts = iter(_keep(transaction, entries))
+    for arrival in arrivals:
+        for letter in arrival.letters:
+            _bury(transaction, ids[letter.tenant], letter)
+    return [[next(receipts) for _ in arrival.notifications] for arrival in arrivals]
+
+
+def _keep(transaction: Transaction, entries: Sequence[Entry]) -> list[Receipt]:
+    living = [entry for entry in entries if entry.tenant_id != NOBODY]
+    inserted = _insert(transaction, living)
+    if inserted == len(entries):
+        receipts = [Receipt(n.tenant, n.key, Outcome.NEW) for _, n, _ in entries]
+    else:
+        fresh = _newest(transaction, inserted)
+        receipts = [_receipt(transaction, entry, fresh) for entry in entries]
+    for entry, receipt in zip(entries, receipts, strict=True):
+        transaction.count(entry.tenant_id, COUNTERS[receipt.outcome])
+    return receipts
+
+
+def _insert(transaction: Transaction, entries: Sequence[Entry]) -> int:
+    """Insert what is not in yet. Returns how many rows that were."""
+    inserted = 0
+    for start in range(0, len(entries), LARGEST_STATEMENT_ROWS):
+        chunk = entries[start : start + LARGEST_STATEMENT_ROWS]
+        cells = [(*columns, tenant_id, transaction.now) for tenant_id, _, columns in chunk]
+        inserted += transaction.execute(_insertion(len(chunk)), list(chain.from_iterable(cells))).rowcount
+    return inserted
+
+
+@cache
+def _insertion(count: int) -> str:
+    """One statement for many rows: every statement gives the interpreter's lock away and has to get it back."""
+    return (
+        f"INSERT INTO inbox ({ADDED}) VALUES {values('(?,?,?,?,?,?,?,?,?,?,?,?,?)', count)} "
+        "ON CONFLICT (tenant_id, key) DO NOTHING"
+    )
+
+
+def _newest(transaction: Transaction, count: int) -> set[tuple[int, bytes]]:
+    """Tenant id and key of the rows that were just inserted: ``seq`` only grows, so they are the last ones."""
+    cursor = transaction.execute("SELECT tenant_id, key FROM inbox ORDER BY seq DESC LIMIT ?", (count,))
+    return set(cursor.fetchall())
+
+
+def _receipt(transaction: Transaction, entry: Entry, fresh: set[tuple[int, bytes]]) -> Receipt:
+    tenant_id, notification, _ = entry
+    if tenant_id == NOBODY:
+        return Receipt(notification.tenant, notification.key, Outcome.ERASED)
+    identity = (tenant_id, notification.key)
+    if identity in fresh:
+        fresh.discard(identity)  # the first of equal keys in a batch is the new one
+        return Receipt(notification.tenant, notification.key, Outcome.NEW)
+    return ON_EQUAL_KEY[notification.identity](transaction, entry)
+
+
+def _timed(transaction: Transaction, entry: Entry) -> Receipt:
+    return Receipt(entry.notification.tenant, entry.notification.key, Outcome.DUPLICATE)
+
+
+def _identified(transaction: Transaction, entry: Entry) -> Receipt:
+    tenant_id, notification, _ = entry
+    (content,) = transaction.execute(
+        "SELECT content FROM inbox WHERE tenant_id = ? AND key = ?", (tenant_id, notification.key)
+    ).fetchone()
+    outcome = Outcome.DUPLICATE
+    if notification.content is not None and content is not None and notification.content != content:
+        _bury_row(transaction, tenant_id, _conflict(notification, notification.content, transaction.now))
+        outcome = Outcome.CONFLICT
+    return Receipt(notification.tenant, notification.key, outcome)
+
+
+def _conflict(notification: Notification, content: bytes, now: int) -> DeadLetter:
+    return DeadLetter(
+        tenant=notification.tenant,
+        reason=CONFLICT_REASON,
+        detail="the same id came before with other content; that one was kept",
+        digest=content,
+        body=notification.body,
+        key=notification.key,
+        buried_at=from_millis(now),
+    )
+
+
+def _repeated(transaction: Transaction, entry: Entry) -> Receipt:
+    """Equal content without a time: a redelivery, or the same thing said again?"""
+    tenant_id, notification, columns = entry
+    stem = notification.key[:-REPEAT_BYTES]
+    key, repeat, state, received_at = transaction.execute(
+        "SELECT key, repeat, state, received_at FROM inbox "
+        "WHERE tenant_id = ? AND key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
+        (tenant_id, with_repeat(stem, 0), stem + b"\xff" * REPEAT_BYTES),
+    ).fetchone()
+    if state in UNSETTLED or transaction.now - received_at <= REPEAT_MILLIS:
+        return Receipt(notification.tenant, key, Outcome.DUPLICATE)
+    next_key = with_repeat(stem, repeat + 1)
+    _insert(transaction, [Entry(tenant_id, notification, (next_key, repeat + 1, *columns[2:]))])
+    return Receipt(notification.tenant, next_key, Outcome.NEW)
+
+
+ON_EQUAL_KEY = {Identity.TIMED: _timed, Identity.ID: _identified, Identity.CONTENT: _repeated}
+
+
+def _bury(transaction: Transaction, tenant_id: int, letter: DeadLetter) -> None:
+    if tenant_id == NOBODY:
+        transaction.count(NOBODY, Counter.ERASED)
+        return
+    _bury_row(transaction, tenant_id, letter)
+    transaction.count(tenant_id, Counter.DEAD_LETTER)
+
+
+def _bury_row(transaction: Transaction, tenant_id: int, letter: DeadLetter) -> None:
+    """Keep a dead letter; one that is in already is counted, not kept again."""
+    buried_at = to_millis(letter.buried_at)
+    transaction.execute(
+        "INSERT INTO dead_letters (tenant_id, reason, digest, key, detail, body, buried_at, last_at) "
+        "VALUES (?,?,?,?,?,?,?,?) "
+        "ON CONFLICT (tenant_id, reason, digest) DO UPDATE SET count = count + 1, last_at = excluded.last_at",
+        (
+            tenant_id,
+            letter.reason,
+            letter.digest,
+            letter.key,
+            letter.detail[:DETAIL_CHARS],
+            letter.body,
+            buried_at,
+            buried_at,
+        ),
+    )

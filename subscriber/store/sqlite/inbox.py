@@ -1,0 +1,109 @@
+"""The Inbox on SQLite; see ``store.Inbox``. Everything that writes goes through the committer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar, cast
+
+from subscriber.model import Attempt, DeadLetter, Decision, Lane, Notification, Receipt, Tenant, to_millis
+from subscriber.store import Clock, Finding, Pruned, Retention
+from subscriber.store.sqlite import leasing, retention
+from subscriber.store.sqlite.admission import Arrival, Work
+from subscriber.store.sqlite.checks import durability, findings
+from subscriber.store.sqlite.committer import Committer
+from subscriber.store.sqlite.compaction import compact
+from subscriber.store.sqlite.readers import Readers
+from subscriber.store.sqlite.transaction import NOBODY, Transaction
+
+Result = TypeVar("Result")
+
+LARGEST_LEASE = 256  # rows with their bodies, in memory at once; far more than handlers that run
+PROBE_FRESH_SECONDS = 1.0  # a commit this recent answers a probe
+
+
+class SqliteInbox:
+    """One per process; all threads share it."""
+
+    def __init__(self, path: str, committer: Committer[Work], readers: Readers, clock: Clock) -> None:
+        self._path = path
+        self._committer = committer
+        self._readers = readers
+        self._clock = clock
+
+    def add(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> list[Receipt]:
+        if not notifications and not dead_letters:
+            return []
+        arrival = Arrival(notifications, dead_letters)
+        return cast(list[Receipt], self._committer.commit(arrival, len(notifications) + len(dead_letters)))
+
+    def lanes(self) -> list[Lane]:
+        with self._readers.lend() as connection:
+            rows = connection.execute(leasing.LANES, {"now": to_millis(self._clock())}).fetchall()
+        return [Lane(Tenant(platform, name), topic) for platform, name, topic in rows]
+
+    def lease(self, lanes: Sequence[Lane], limit: int, seconds: float) -> list[Attempt]:
+        if not lanes or limit < 1:
+            return []
+        return self._run(partial(leasing.lease, lanes, min(limit, LARGEST_LEASE), seconds))
+
+    def extend(self, attempt: Attempt, seconds: float) -> bool:
+        return self._run(partial(leasing.extend, attempt, seconds))
+
+    def settle(self, attempt: Attempt, decision: Decision, sinks_done: frozenset[str] = frozenset()) -> bool:
+        return self._run(partial(leasing.settle, attempt, decision, sinks_done))
+
+    def superseded(self, notification: Notification) -> bool:
+        if not notification.source or notification.occurred_at is None:
+            return False
+        occurred_at = to_millis(notification.occurred_at)
+        with self._readers.lend() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM inbox WHERE source <> '' "
+                "AND tenant_id = (SELECT id FROM tenants WHERE platform = ? AND name = ?) "
+                "AND source = ? AND topic = ? AND occurred_at > ? LIMIT 1",
+                (*notification.tenant, notification.source, notification.topic, occurred_at),
+            ).fetchall()
+        return bool(found)
+
+    def replay(self, tenant: Tenant, keys: Sequence[bytes]) -> int:
+        return retention.replay(tenant, keys, self._run)
+
+    def replay_dead(self, tenant: Tenant | None, reason: str | None) -> int:
+        return retention.replay_dead(tenant, reason, self._readers, self._run)
+
+    def erase(self, tenant: Tenant) -> int:
+        tenant_id = self._run(partial(retention.mark_gone, tenant))
+        if tenant_id == NOBODY:
+            return 0
+        dropped = retention.drop_rows(tenant_id, self._run)
+        self._committer.alone(partial(compact, self._path))
+        return dropped
+
+    def prune(self, wanted: Retention, *, limit: int = 10_000) -> Pruned:
+        return retention.Sweep(self._readers, self._run, retention.cutoffs(wanted, self._clock), limit)()
+
+    def check(self) -> list[Finding]:
+        with self._readers.lend() as connection:
+            found = findings(connection, self._path)
+        return [*found, self._run(durability)]
+
+    def probe(self) -> None:
+        if time.monotonic() - self._committer.committed_at > PROBE_FRESH_SECONDS:
+            self._run(_probe)
+
+    def close(self) -> None:
+        self._committer.close()
+        self._readers.close()
+
+    def _run(self, work: Callable[[Transaction], Result]) -> Result:
+        return cast(Result, self._committer.commit(work))
+
+
+def _probe(transaction: Transaction) -> None:
+    """Write for real: a full disk is only seen by writing."""
+    transaction.execute(
+        "INSERT INTO heartbeats (platform, at) VALUES ('', ?) ON CONFLICT DO UPDATE SET at = excluded.at",
+        (transaction.now,),
+    )

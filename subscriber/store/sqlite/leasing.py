@@ -1,0 +1,170 @@
+"""Choosing rows to handle, and ending attempts. All but ``LANES`` runs inside the committer's transaction.
+
+Work here follows the number of lanes and of rows leased, never the backlog behind them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import chain, islice, zip_longest
+
+from subscriber.model import (
+    DETAIL_CHARS,
+    Attempt,
+    Dead,
+    Decision,
+    Done,
+    Hold,
+    Lane,
+    Retry,
+    State,
+    to_millis,
+)
+from subscriber.store import Counter
+from subscriber.store.sqlite.rows import ATTEMPT, attempt, names_to
+from subscriber.store.sqlite.transaction import Transaction
+
+# Leases that ran out and are returned in one go: far more than handlers that run at once.
+EXPIRED_AT_ONCE = 1000
+
+# One look into the index per lane: the first pending row of a lane is the one that waits longest, and the next
+# lane starts right behind the last possible row of this one.
+PENDING_LANES = """
+    lanes (tenant_id, topic, not_before) AS (
+        SELECT * FROM (
+            SELECT tenant_id, topic, not_before FROM inbox WHERE state = 'pending'
+            ORDER BY tenant_id, topic, not_before LIMIT 1)
+        UNION ALL
+        SELECT next.tenant_id, next.topic, next.not_before FROM lanes JOIN inbox AS next ON next.seq = (
+            SELECT seq FROM inbox
+            WHERE state = 'pending' AND (tenant_id, topic) > (lanes.tenant_id, lanes.topic)
+            ORDER BY tenant_id, topic, not_before LIMIT 1)
+    )
+"""
+LANES = f"""
+    WITH RECURSIVE {PENDING_LANES}
+    SELECT platform, name, topic FROM tenants JOIN (
+        SELECT tenant_id, topic FROM lanes WHERE not_before <= :now
+        UNION
+        SELECT tenant_id, topic FROM inbox WHERE state = 'running' AND lease_until <= :now
+    ) ON tenants.id = tenant_id
+"""
+OLDEST = f"WITH RECURSIVE {PENDING_LANES} SELECT min(not_before) FROM lanes WHERE not_before <= :now"
+
+# (position of the lane, seq) of due rows: up to :depth of each lane, oldest first, :limit in all.
+DUE = """
+    SELECT lane.key, due.seq
+    FROM json_each(:lanes) AS lane
+    CROSS JOIN tenants ON tenants.platform = lane.value ->> 0 AND tenants.name = lane.value ->> 1
+    CROSS JOIN inbox AS due ON due.seq IN (
+        SELECT seq FROM inbox
+        WHERE state = 'pending' AND tenant_id = tenants.id AND topic = lane.value ->> 2 AND not_before <= :now
+        ORDER BY not_before, seq LIMIT :depth)
+    ORDER BY lane.key, due.not_before, due.seq
+    LIMIT :limit
+"""
+TAKE = """
+    UPDATE inbox SET state = 'running', attempts = attempts + 1, lease = lease + 1, lease_until = ?
+    WHERE seq IN (SELECT value FROM json_each(?))
+"""
+TAKEN = f"""
+    SELECT {ATTEMPT} FROM json_each(?) AS chosen
+    CROSS JOIN inbox ON inbox.seq = chosen.value
+    CROSS JOIN tenants ON tenants.id = inbox.tenant_id
+    ORDER BY chosen.key
+"""
+RETURN_EXPIRED = """
+    UPDATE inbox SET state = 'pending', lease_until = NULL WHERE seq IN (
+        SELECT seq FROM inbox WHERE state = 'running' AND lease_until <= ? LIMIT ?)
+"""
+# A lease is held while nobody leased the row again and it was not returned.
+HELD = "seq = ? AND lease = ? AND state = 'running'"
+
+
+def lease(lanes: Sequence[Lane], limit: int, seconds: float, transaction: Transaction) -> list[Attempt]:
+    """See ``Inbox.lease``."""
+    transaction.execute(RETURN_EXPIRED, (transaction.now, EXPIRED_AT_ONCE))
+    chosen = json.dumps(list(islice(_in_turns(_due(lanes, limit, transaction)), limit)))
+    until = transaction.now + int(seconds * 1000)
+    transaction.execute(TAKE, (until, chosen))
+    return [attempt(cells) for cells in transaction.execute(TAKEN, (chosen,)).fetchall()]
+
+
+def _due(lanes: Sequence[Lane], limit: int, transaction: Transaction) -> list[list[int]]:
+    """The rows that may be leased, a list per lane. With enough lanes the oldest row of each will do."""
+    heads = _find(lanes, 1, limit, transaction)
+    if len(heads) == limit:
+        return list(heads.values())
+    busy = [lanes[position] for position in heads]
+    return list(_find(busy, limit, limit * len(busy), transaction).values())
+
+
+def _find(lanes: Sequence[Lane], depth: int, limit: int, transaction: Transaction) -> dict[int, list[int]]:
+    """Position of a lane → seqs of its due rows, oldest first."""
+    wanted = json.dumps([(*lane.tenant, lane.topic) for lane in lanes])
+    known = {"lanes": wanted, "now": transaction.now, "depth": depth, "limit": limit}
+    found: dict[int, list[int]] = {}
+    for position, seq in transaction.execute(DUE, known).fetchall():
+        found.setdefault(position, []).append(seq)
+    return found
+
+
+def _in_turns(queues: Sequence[Sequence[int]]) -> Iterator[int]:
+    """The first of each, then the second of each, …"""
+    rounds = zip_longest(*queues)
+    return (seq for seq in chain.from_iterable(rounds) if seq is not None)
+
+
+def extend(held: Attempt, seconds: float, transaction: Transaction) -> bool:
+    """See ``Inbox.extend``."""
+    until = transaction.now + int(seconds * 1000)
+    cursor = transaction.execute(f"UPDATE inbox SET lease_until = ? WHERE {HELD}", (until, held.seq, held.lease))
+    return cursor.rowcount == 1
+
+
+def settle(held: Attempt, decision: Decision, sinks_done: frozenset[str], transaction: Transaction) -> bool:
+    """See ``Inbox.settle``."""
+    end, back = partial(_end, transaction, held), partial(_put_back, transaction, held)
+    sinks = names_to(held.sinks_done | sinks_done)
+    match decision:
+        case Done(reason):
+            return _count(transaction, Counter.DONE, end(State.DONE, reason, "", sinks))
+        case Dead(reason, detail):
+            return _count(transaction, Counter.DEAD, end(State.DEAD, reason, detail, sinks))
+        case Hold(at, reason, detail):
+            return bool(back(at, held.number - 1, reason, detail, sinks))
+        case Retry(at, reason, detail):
+            if at is None:
+                raise ValueError("a retry is settled with its time: the policy that picks one is the dispatcher's")
+            return _count(transaction, Counter.RETRY, back(at, held.number, reason, detail, sinks))
+
+
+def _end(
+    transaction: Transaction, held: Attempt, state: State, reason: str, detail: str, sinks: str
+) -> list[tuple[int]]:
+    """The tenant id of the row in a list, empty if the lease was lost."""
+    return transaction.execute(
+        "UPDATE inbox SET state = ?, lease_until = NULL, settled_at = ?, reason = ?, detail = ?, sinks_done = ? "
+        f"WHERE {HELD} RETURNING tenant_id",
+        (state, transaction.now, reason, detail[:DETAIL_CHARS], sinks, held.seq, held.lease),
+    ).fetchall()
+
+
+def _put_back(
+    transaction: Transaction, held: Attempt, at: datetime, attempts: int, reason: str, detail: str, sinks: str
+) -> list[tuple[int]]:
+    """As ``_end``."""
+    return transaction.execute(
+        "UPDATE inbox SET state = 'pending', lease_until = NULL, not_before = ?, attempts = ?, reason = ?, "
+        f"detail = ?, sinks_done = ? WHERE {HELD} RETURNING tenant_id",
+        (to_millis(at), attempts, reason, detail[:DETAIL_CHARS], sinks, held.seq, held.lease),
+    ).fetchall()
+
+
+def _count(transaction: Transaction, event: str, settled: Sequence[tuple[int]]) -> bool:
+    for (tenant_id,) in settled:
+        transaction.count(tenant_id, event)
+    return bool(settled)

@@ -1,0 +1,227 @@
+"""The Registry on SQLite; see ``store.Registry``. Small tables that change rarely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from subscriber.model import DETAIL_CHARS, Tenant, from_millis, to_millis
+from subscriber.store import Gap, Pause, SubscriptionRow, TenantRow
+from subscriber.store.sqlite.admission import Work
+from subscriber.store.sqlite.committer import Committer
+from subscriber.store.sqlite.readers import Readers
+from subscriber.store.sqlite.transaction import Transaction
+
+Result = TypeVar("Result")
+
+AWAY = "away"  # reason of a gap between two heartbeats
+GAP = "gaps.platform, tenants.name, channel, lost_from, lost_until, reason, noticed_at"
+
+
+class SqliteRegistry:
+    """Reads see what is committed; writes wait for the committer."""
+
+    def __init__(self, committer: Committer[Work], readers: Readers) -> None:
+        self._committer = committer
+        self._readers = readers
+
+    def tenants(self) -> list[TenantRow]:
+        rows = self._read("SELECT platform, name, state, since FROM tenants ORDER BY platform, name")
+        return [
+            TenantRow(tenant=Tenant(platform, name), state=state, since=from_millis(since))
+            for platform, name, state, since in rows
+        ]
+
+    def put_tenant(self, tenant: Tenant, state: str) -> bool:
+        return self._write(
+            "INSERT INTO tenants (platform, name, state, since) VALUES (:platform, :name, :state, :now) "
+            "ON CONFLICT (platform, name) DO UPDATE SET state = excluded.state, since = excluded.since "
+            "WHERE state <> excluded.state",
+            {"platform": tenant.platform, "name": tenant.name, "state": state},
+        )
+
+    def subscriptions(self, platform: str) -> list[SubscriptionRow]:
+        rows = self._read(
+            "SELECT tenants.platform, tenants.name, topic, subscriber, version, uri, subscriptions.state, detail, "
+            "updated_at FROM subscriptions JOIN tenants ON tenants.id = tenant_id WHERE tenants.platform = ? "
+            "ORDER BY tenants.name, topic, subscriber, version",
+            platform,
+        )
+        return [_subscription(row) for row in rows]
+
+    def put_subscription(self, row: SubscriptionRow) -> None:
+        self._run(partial(_put_subscription, row))
+
+    def remove_subscription(self, row: SubscriptionRow) -> None:
+        self._write(
+            "DELETE FROM subscriptions WHERE topic = :topic AND subscriber = :subscriber AND version = :version "
+            "AND tenant_id = (SELECT id FROM tenants WHERE platform = :platform AND name = :name)",
+            _subscription_key(row),
+        )
+
+    def pauses(self) -> list[Pause]:
+        rows = self._read("SELECT kind, name, since FROM pauses ORDER BY kind, name")
+        return [Pause(kind=kind, name=name, since=from_millis(since)) for kind, name, since in rows]
+
+    def pause(self, kind: str, name: str) -> bool:
+        return self._write(
+            "INSERT INTO pauses (kind, name, since) VALUES (:kind, :name, :now) ON CONFLICT DO NOTHING",
+            {"kind": kind, "name": name},
+        )
+
+    def resume(self, kind: str, name: str) -> bool:
+        return self._write("DELETE FROM pauses WHERE kind = :kind AND name = :name", {"kind": kind, "name": name})
+
+    def heartbeat(self, platform: str, retention: timedelta) -> Gap | None:
+        return self._run(partial(_heartbeat, platform, retention))
+
+    def add_gap(self, gap: Gap) -> None:
+        self._run(partial(_add_gap, gap))
+
+    def gaps(self, limit: int = 100) -> list[Gap]:
+        rows = self._read(
+            f"SELECT {GAP} FROM gaps LEFT JOIN tenants ON tenants.id = tenant_id ORDER BY gaps.id DESC LIMIT ?", limit
+        )
+        return [_gap(row) for row in rows]
+
+    def acquire(self, name: str, holder: str, seconds: float) -> int | None:
+        return self._run(partial(_acquire, name, holder, seconds))
+
+    def release(self, name: str, holder: str) -> None:
+        # The row stays: its fencing number must never start again.
+        self._write(
+            "UPDATE locks SET until = 0 WHERE name = :name AND holder = :holder", {"name": name, "holder": holder}
+        )
+
+    def audit(self, actor: str, action: str, detail: str) -> None:
+        self._write(
+            "INSERT INTO audit (at, actor, action, detail) VALUES (:now, :actor, :action, :detail)",
+            {"actor": actor, "action": action, "detail": detail[:DETAIL_CHARS]},
+        )
+
+    def _read(self, sql: str, *known: object) -> Sequence[Any]:
+        with self._readers.lend() as connection:
+            return connection.execute(sql, known).fetchall()
+
+    def _write(self, sql: str, known: dict[str, str]) -> bool:
+        """One statement; ``:now`` is the time. True if it changed a row."""
+        return self._run(lambda transaction: transaction.execute(sql, {**known, "now": transaction.now}).rowcount > 0)
+
+    def _run(self, work: Callable[[Transaction], Result]) -> Result:
+        return cast(Result, self._committer.commit(work))
+
+
+def _put_subscription(row: SubscriptionRow, transaction: Transaction) -> None:
+    transaction.tenant_id(row.tenant)  # made if it is new
+    transaction.execute(
+        "INSERT INTO subscriptions (tenant_id, topic, subscriber, version, uri, state, detail, updated_at) "
+        "SELECT id, :topic, :subscriber, :version, :uri, :state, :detail, :now FROM tenants "
+        "WHERE platform = :platform AND name = :name "
+        "ON CONFLICT (tenant_id, topic, subscriber, version) DO UPDATE "
+        "SET uri = excluded.uri, state = excluded.state, detail = excluded.detail, updated_at = excluded.updated_at",
+        {
+            **_subscription_key(row),
+            "uri": row.uri,
+            "state": row.state,
+            "detail": row.detail[:DETAIL_CHARS],
+            "now": transaction.now,
+        },
+    )
+
+
+def _subscription_key(row: SubscriptionRow) -> dict[str, str]:
+    return {
+        "platform": row.tenant.platform,
+        "name": row.tenant.name,
+        "topic": row.topic,
+        "subscriber": row.subscriber,
+        "version": row.version,
+    }
+
+
+def _subscription(cells: Sequence[Any]) -> SubscriptionRow:
+    platform, name, topic, subscriber, version, uri, state, detail, updated_at = cells
+    return SubscriptionRow(
+        tenant=Tenant(platform, name),
+        topic=topic,
+        subscriber=subscriber,
+        version=version,
+        uri=uri,
+        state=state,
+        detail=detail,
+        updated_at=from_millis(updated_at),
+    )
+
+
+def _heartbeat(platform: str, retention: timedelta, transaction: Transaction) -> Gap | None:
+    last = transaction.execute("SELECT at FROM heartbeats WHERE platform = ?", (platform,)).fetchone()
+    transaction.execute(
+        "INSERT INTO heartbeats (platform, at) VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
+        (platform, transaction.now),
+    )
+    now = from_millis(transaction.now)
+    if last is None or now - from_millis(last[0]) <= retention:
+        return None
+    return _missed(platform, from_millis(last[0]), now - retention, transaction)
+
+
+def _missed(platform: str, since: datetime, until: datetime, transaction: Transaction) -> Gap:
+    gap = Gap(
+        tenant=None,
+        platform=platform,
+        channel="",
+        lost_from=since,
+        lost_until=until,
+        reason=AWAY,
+        noticed_at=from_millis(transaction.now),
+    )
+    _add_gap(gap, transaction)
+    return gap
+
+
+def _add_gap(gap: Gap, transaction: Transaction) -> None:
+    tenant_id = None if gap.tenant is None else transaction.tenant_id(gap.tenant)
+    transaction.execute(
+        "INSERT INTO gaps (platform, tenant_id, channel, lost_from, lost_until, reason, noticed_at) "
+        "VALUES (?,?,?,?,?,?,?)",
+        (
+            gap.platform,
+            tenant_id,
+            gap.channel,
+            to_millis(gap.lost_from),
+            to_millis(gap.lost_until),
+            gap.reason,
+            to_millis(gap.noticed_at),
+        ),
+    )
+
+
+def _gap(cells: Sequence[Any]) -> Gap:
+    platform, name, channel, lost_from, lost_until, reason, noticed_at = cells
+    return Gap(
+        tenant=None if name is None else Tenant(platform, name),
+        platform=platform,
+        channel=channel,
+        lost_from=from_millis(lost_from),
+        lost_until=from_millis(lost_until),
+        reason=reason,
+        noticed_at=from_millis(noticed_at),
+    )
+
+
+def _acquire(name: str, holder: str, seconds: float, transaction: Transaction) -> int | None:
+    """Whoever holds the lock keeps its fencing number; whoever takes it, also over from itself, gets the next."""
+    row = transaction.execute("SELECT holder, until, fencing FROM locks WHERE name = ?", (name,)).fetchone()
+    last_holder, until, fencing = row or ("", 0, 0)
+    held = until > transaction.now
+    if held and last_holder != holder:
+        return None
+    fencing = int(fencing) + (not held)
+    transaction.execute(
+        "INSERT INTO locks (name, holder, until, fencing) VALUES (?,?,?,?) ON CONFLICT DO UPDATE "
+        "SET holder = excluded.holder, until = excluded.until, fencing = excluded.fencing",
+        (name, holder, transaction.now + int(seconds * 1000), fencing),
+    )
+    return fencing

@@ -1,0 +1,87 @@
+"""The Flask application: routes, one error shape, strict headers.
+
+``create_app`` is given everything it uses and starts nothing. Whatever goes wrong in a request ends here and becomes
+``{"error":{"reason","detail"}}``; what is not one of our errors is logged and shown to nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from subscriber.errors import InvalidToken, SubscriberError
+from subscriber.intake import Intake
+from subscriber.metrics import Metrics
+from subscriber.settings import Settings
+from subscriber.store import Store
+from subscriber.web import ops, webhooks
+from subscriber.web.answers import STRICT_HEADERS, error_document
+
+logger = logging.getLogger(__name__)
+
+
+class Services(Protocol):
+    """The parts of a web process."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def metrics(self) -> Metrics: ...
+    @property
+    def intake(self) -> Intake: ...
+
+
+def create_app(services: Services) -> Flask:
+    """The WSGI application over ``services``."""
+    settings = services.settings
+    app = Flask("subscriber", static_folder=None, template_folder=None)
+    app.register_blueprint(webhooks.blueprint(services.intake, services.metrics, settings.max_body_bytes))
+    app.register_blueprint(ops.blueprint(services.store, services.metrics, settings.metrics_token))
+    answer_alike(app)
+    return app
+
+
+def answer_alike(app: Flask) -> None:
+    """Give an application our error shape and our headers."""
+    app.register_error_handler(SubscriberError, _answer_ours)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(Exception, _answer_unexpected)
+    app.after_request(_harden)
+
+
+def _answer_ours(error: SubscriberError) -> Response:
+    response = _answer(error.status, error.reason, error.detail)
+    if error.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, InvalidToken):
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 wants one beside every 401
+    return response
+
+
+def _answer_http(error: HTTPException) -> Response:
+    """Unknown address or method, unreadable request: Flask's own refusals, with its headers (``Allow``)."""
+    response = _answer(error.code or 500, (error.name or "error").lower().replace(" ", "_"), "")
+    for name, value in error.get_headers():
+        if name.lower() == "allow":
+            response.headers[name] = value
+    return response
+
+
+def _answer_unexpected(error: Exception) -> Response:
+    logger.error("a request failed", exc_info=error, extra={"action": "request_failed", "reason": "internal"})
+    return _answer(500, "internal", "")
+
+
+def _answer(status: int, reason: str, detail: str) -> Response:
+    return Response(error_document(reason, detail), status=status, content_type="application/json")
+
+
+def _harden(response: Response) -> Response:
+    for name, value in STRICT_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,318 @@
+"""Our gunicorn worker: slow clients wait in a poller, and only whole requests get a thread.
+
+The stock threaded worker gives every connection a thread as soon as its first byte is there; a few hundred clients
+that send a byte a minute then stop a service. Here the main thread accepts, shakes hands (TLS) and collects header
+blocks and short bodies without ever waiting; a thread gets
+
+- a request that is complete, or
+- the header block of one with a long body, so that the application learns who sends before it reads. Few threads
+  may read such bodies at a time, and none for long (``wire.Reader``).
+
+Everything a stranger can make us hold has a limit: connections (gunicorn's ``worker_connections``), bytes
+(``Worker.in_flight_bytes``), seconds (``Worker`` and below). HTTP/1.1 only. Built on gunicorn 27.0.1; its hooks ``pre_request`` and
+``post_request`` and its ``max_requests`` are not supported.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import selectors
+import socket
+import ssl
+import threading
+import time
+from datetime import datetime
+from functools import partial
+
+from gunicorn.http import errors, wsgi
+from gunicorn.workers.gthread import ThreadWorker
+
+from subscriber.errors import Overloaded, SubscriberError
+from subscriber.web.answers import closing_answer
+from subscriber.web.server.framing import HEAD_BYTES, Progress
+from subscriber.web.server.limits import InFlight, Slots
+from subscriber.web.server.threads import Threads
+from subscriber.web.server.tls import Certificate
+from subscriber.web.server.wire import Address, Connection, Parser, Phase, Reader, Request, Response
+
+logger = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 2.0  # gunicorn's own patience for the other side's end
+DISCARD_BYTES = 16 * 1024 * 1024  # of a refused body: a sender cut off in the middle may never see why
+LEAVING_SECONDS = 1.0  # a stopping worker still takes a request that is on its way on a kept connection
+RECEIVE_BYTES = 64 * 1024  # one call usually gets a whole notification
+ACCEPT_BURST = 16  # connections taken before the ones already here get their turn
+SWEEP_SECONDS = 1.0  # how exactly deadlines are kept; also the heartbeat to the arbiter
+DRAINING_SWEEP_SECONDS = 0.1
+SHARE_OF_THREADS = 4  # a quarter may wait for senders of long bodies (design, section 3)
+
+# What gunicorn's parser refuses, by status; all other refusals are 400.
+PARSER_STATUS = {
+    errors.LimitRequestLine: 414,
+    errors.LimitRequestHeaders: 431,
+    errors.ExpectationFailed: 417,
+    errors.UnsupportedTransferCoding: 501,
+}
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Main thread: the poller, which owns every connection that is not BUSY. Pool threads: ``serve``."""
+
+    alive: bool
+    # Deadlines of design, section 3. Both are for the whole, however many packets it takes.
+    head_seconds = 10.0  # from accepting, or from a later request's first byte
+    body_seconds = 30.0  # from the end of the header block, or from when a thread asks for a long body
+    in_flight_bytes = 32 * 1024 * 1024  # unanswered requests hold at most this; gunicorn.conf.py may raise it
+
+    def init_process(self) -> None:
+        self.connections: set[Connection] = set()
+        self.in_flight = InFlight(self.in_flight_bytes)
+        self.slots = Slots(max(1, self.cfg.threads // SHARE_OF_THREADS))
+        self.certificate = Certificate(self.cfg.certfile, self.cfg.keyfile) if self.cfg.is_ssl else None
+        self.handover = threading.Lock()  # a connection's phase and its place in the poller change together
+        self.sweep_seconds = SWEEP_SECONDS
+        self.next_sweep = 0.0
+        self.idle_until = float("inf")  # a stopping worker closes kept connections then
+        self.accept_from = 0.0  # later than now while the process is out of file descriptors
+        super().init_process()
+
+    def get_thread_pool(self) -> Threads:
+        return Threads(self.cfg.threads, self.serve)
+
+    # The poller: nothing below waits, except for the poller itself.
+
+    def run(self) -> None:
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        while self.alive:
+            self.turn()
+        self.drain()
+
+    def turn(self) -> None:
+        """Wait until something happens, see to it, and now and then look at the clock."""
+        self.set_accept_enabled(self.may_accept())
+        self.wait_for_and_dispatch_events(timeout=self.sweep_seconds)
+        now = time.monotonic()
+        if now >= self.next_sweep:
+            self.next_sweep = now + self.sweep_seconds
+            self.sweep(now)
+
+    def drain(self) -> None:
+        """Take who has already knocked, shut the door, answer, and leave within ``graceful_timeout``."""
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            while self.accept(listener):
+                pass
+            listener.close()
+        now = time.monotonic()
+        self.idle_until = now + LEAVING_SECONDS
+        self.sweep_seconds = DRAINING_SWEEP_SECONDS
+        while self.connections and time.monotonic() < now + self.cfg.graceful_timeout:
+            self.turn()
+
+    def may_accept(self) -> bool:
+        free = len(self.connections) < self.worker_connections
+        return self.alive and free and time.monotonic() >= self.accept_from
+
+    def accept(self, listener: socket.socket) -> bool:
+        """Take new connections, a few at a time. True if more may be waiting."""
+        for _ in range(ACCEPT_BURST):
+            try:
+                sock, client = listener.accept()
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno in OUT_OF_FILES:
+                    self.accept_from = time.monotonic() + SWEEP_SECONDS
+                    logger.error("cannot accept: %s", error.strerror, extra={"action": "accept_failed"})
+                    return False
+                continue  # this one is gone already
+            self.welcome(sock, client, listener.getsockname())
+        return True
+
+    def welcome(self, sock: socket.socket, client: Address, server: Address) -> None:
+        sock.settimeout(0)
+        if self.certificate:
+            try:
+                sock = self.certificate.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            except OSError:  # gone already
+                sock.close()
+                return
+        reader = Reader(sock, self.in_flight, self.slots, self.body_seconds)
+        connection = Connection(sock, client, server, reader, Parser(self.cfg, reader, client))
+        connection.deadline = time.monotonic() + self.head_seconds
+        self.connections.add(connection)
+        if self.certificate:
+            connection.phase = Phase.HANDSHAKE
+            self.poller.register(sock, selectors.EVENT_READ, partial(self.on_handshake, connection))
+        else:
+            self.watch(connection)
+
+    def watch(self, connection: Connection) -> None:
+        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self.on_readable, connection))
+
+    def on_handshake(self, connection: Connection, sock: ssl.SSLSocket) -> None:
+        step = partial(self.on_handshake, connection)
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self.poller.modify(sock, selectors.EVENT_READ, step)
+        except ssl.SSLWantWriteError:
+            self.poller.modify(sock, selectors.EVENT_WRITE, step)
+        except OSError:  # it speaks no TLS, or none of ours
+            self.drop(connection)
+        else:
+            connection.phase = Phase.HEAD
+            self.poller.modify(sock, selectors.EVENT_READ, partial(self.on_readable, connection))
+
+    def on_readable(self, connection: Connection, sock: socket.socket) -> None:
+        try:
+            data = sock.recv(RECEIVE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.drop(connection)
+        elif connection.phase is Phase.CLOSING:
+            self.discard(connection, data)
+        else:
+            self.collect(connection, data)
+
+    def collect(self, connection: Connection, data: bytes) -> None:
+        """Add to what has arrived of the request; when it is worth a thread, it gets one."""
+        if not self.in_flight.take(len(data)):
+            self.refuse(connection, Overloaded.status, Overloaded.reason, "too many bytes in flight", retry=True)
+            return
+        progress = connection.arrival.feed(data)
+        if progress is Progress.READY:
+            self.poller.unregister(connection.sock)
+            connection.phase = Phase.BUSY
+            self.tpool.submit(connection)
+        elif progress is Progress.OVERSIZED:
+            self.refuse(connection, 431, "head_too_large", f"more than {HEAD_BYTES} bytes of header fields")
+        elif progress is Progress.BODY and connection.phase is not Phase.BODY:
+            connection.phase = Phase.BODY
+            connection.deadline = time.monotonic() + self.body_seconds
+        elif connection.phase is Phase.IDLE:
+            connection.phase = Phase.HEAD
+            connection.deadline = time.monotonic() + self.head_seconds
+
+    def discard(self, connection: Connection, data: bytes) -> None:
+        connection.discarded += len(data)
+        if connection.discarded > DISCARD_BYTES:
+            self.drop(connection)
+
+    def refuse(self, connection: Connection, status: int, reason: str, detail: str, *, retry: bool = False) -> None:
+        """Answer a request that no thread has seen, and close."""
+        after = Overloaded.retry_after_seconds if retry else None
+        connection.say_last(closing_answer(status, reason, detail, after))
+        self.in_flight.give(connection.forget())
+        connection.phase = Phase.CLOSING
+        connection.deadline = time.monotonic() + CLOSING_SECONDS
+        logger.info("refused unread", extra={"action": "refuse_unread", "reason": reason})
+
+    def drop(self, connection: Connection) -> None:
+        self.poller.unregister(connection.sock)
+        self.connections.discard(connection)
+        self.in_flight.give(connection.forget())
+        connection.close()
+
+    def sweep(self, now: float) -> None:
+        """Once in a while: deadlines, the certificate, and a sign of life both ways."""
+        self.notify()
+        if self.certificate:
+            self.certificate.refresh()
+        with self.handover:
+            late = [connection for connection in self.connections if self.is_late(connection, now)]
+        for connection in late:
+            self.expire(connection)
+        if self.alive and not self.is_parent_alive():
+            self.alive = False
+
+    def is_late(self, connection: Connection, now: float) -> bool:
+        if connection.phase is Phase.BUSY:
+            return False
+        silent = connection.phase in (Phase.IDLE, Phase.CLOSING) or not connection.arrival.received
+        return now >= (min(connection.deadline, self.idle_until) if silent else connection.deadline)
+
+    def expire(self, connection: Connection) -> None:
+        """A request begun and not finished is told why; silence is answered with silence."""
+        if connection.arrival.received:
+            missing = "body" if connection.phase is Phase.BODY else "header block"
+            self.refuse(connection, 408, "too_slow", f"the {missing} did not arrive in time")
+        else:
+            self.drop(connection)
+
+    def resume(self, connection: Connection, data: bytes) -> None:
+        """Go on with a connection that already sent the start of its next request."""
+        connection.phase = Phase.IDLE
+        self.watch(connection)
+        self.collect(connection, data)
+
+    # The threads.
+
+    def serve(self, connection: Connection) -> None:
+        """Answer the request on a connection and give the connection back. Never raises."""
+        connection.begin_request()
+        reusable = self.answer(connection)
+        surplus = connection.reader.end()
+        if reusable and surplus:
+            connection.sock.settimeout(0)
+            self.method_queue.defer(self.resume, connection, surplus)
+        elif reusable:
+            connection.sock.settimeout(0)
+            self.give_back(connection, Phase.IDLE, self.cfg.keepalive)
+        else:
+            connection.end_output()
+            self.give_back(connection, Phase.CLOSING, CLOSING_SECONDS)
+
+    def give_back(self, connection: Connection, phase: Phase, seconds: float) -> None:
+        """Straight into the poller: waking the main thread for it would cost more than all the rest."""
+        with self.handover:
+            connection.phase = phase
+            connection.deadline = time.monotonic() + seconds
+            self.watch(connection)
+
+    def answer(self, connection: Connection) -> bool:
+        """Parse and answer one request. True if the connection may carry another."""
+        try:
+            request = next(connection.parser)
+            return self.handle_request(request, connection) and connection.parser.finish_body()
+        except StopIteration:
+            pass  # nothing to parse after all
+        except errors.ParseException as error:
+            status = PARSER_STATUS.get(type(error), 400)
+            connection.say_last(closing_answer(status, "bad_request", type(error).__name__))
+        except SubscriberError as error:
+            connection.say_last(closing_answer(error.status, error.reason, error.detail, error.retry_after_seconds))
+        except OSError:
+            pass  # the client went away
+        except Exception:
+            logger.exception("the application failed", extra={"action": "answer_failed"})
+        return False
+
+    def handle_request(self, request: Request, connection: Connection) -> bool:
+        """Run the application. True if the response leaves the connection open."""
+        started = datetime.now()
+        response, environ = wsgi.create(
+            request, connection.sock, connection.client, connection.server, self.cfg, response_class=Response
+        )
+        environ["wsgi.multithread"] = True
+
+        def start_response(*given: object) -> object:
+            if not self.alive:  # told to stop while the application was at work: this answer is the last
+                response.force_close()
+            return response.start_response(*given)
+
+        pieces = self.wsgi(environ, start_response)
+        try:
+            for piece in pieces:
+                response.write(piece)
+            response.close()
+        finally:
+            self.log.access(response, request, environ, datetime.now() - started)
+            if hasattr(pieces, "close"):
+                pieces.close()
+        return not response.should_close()

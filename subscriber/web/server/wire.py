@@ -1,0 +1,231 @@
+"""One connection: its state, and gunicorn's HTTP/1.1 parser and response fitted to it.
+
+Follows gunicorn 27.0.1 (``http.message``, ``http.body``, ``http.unreader``, ``http.wsgi``), the pinned version;
+``tests/web/server`` notices if a later one behaves otherwise. Never decides what bytes mean: the parser does.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+import time
+from enum import Enum
+
+from gunicorn import util
+from gunicorn.http import body, errors, message, parser, unreader, wsgi
+
+from subscriber.errors import Overloaded, UnreadableRequest
+from subscriber.web.server.framing import Arrival
+from subscriber.web.server.limits import InFlight, Slots
+
+SEND_SECONDS = 30.0  # our answers fit into the kernel's buffer: this ends only a peer that stopped reading
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+Address = tuple[str, int]
+
+
+class Phase(Enum):
+    """What a connection waits for. BUSY ones belong to a thread, all others to the poller."""
+
+    HANDSHAKE = "handshake"  # TLS
+    IDLE = "idle"  # the next request on a kept connection
+    HEAD = "head"  # the rest of a header block; a new connection's first request
+    BODY = "body"  # the rest of a short body
+    BUSY = "busy"  # our answer
+    CLOSING = "closing"  # the other side's end, so that our last answer is not cut off (RFC 9112, section 9.6)
+
+
+class Reader(unreader.SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
+    """Where the parser reads: from what the poller collected, and beyond it, for long bodies, from the socket.
+
+    Only the latter waits for the sender: in one of few slots, ``patience`` seconds in all, and within the bytes that
+    the process may hold. Raises ``Overloaded`` or ``UnreadableRequest``; neither is ever a short read.
+    """
+
+    def __init__(self, sock: socket.socket, in_flight: InFlight, slots: Slots, patience: float) -> None:
+        super().__init__(sock)
+        self._patience = patience
+        self._in_flight = in_flight
+        self._slots = slots
+        self._deadline = 0.0  # of the body, once a slot is held
+        self._held = 0
+        self.whole = False  # the request was complete before the parser saw it
+        self.continue_due = False  # the sender waits for 100 Continue before it sends the body
+
+    def begin(self, arrival: Arrival) -> None:
+        """Start a request with what has been collected of it."""
+        self.buf = io.BytesIO(arrival.received)
+        self.whole = arrival.whole
+        self._held = len(arrival.received)
+        self.continue_due = False
+
+    def end(self) -> bytes:
+        """Let go of slot and bytes; what was received beyond the request comes back. Raises ``OSError``."""
+        if self._deadline:
+            self._slots.give()
+            self._deadline = 0.0
+        self._in_flight.give(self._held)
+        self._held = 0
+        return self._surplus()
+
+    def _surplus(self) -> bytes:
+        rest: bytes = self.take_buffered()
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():  # decrypted: the poller would not see it
+            rest += self.sock.recv(self.sock.pending())
+        return rest
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        """Wait for more of the body."""
+        if not self._deadline:
+            self._start_waiting()
+        self.sock.settimeout(max(self._deadline - time.monotonic(), 0.001))  # 0 would mean: do not wait
+        try:
+            data: bytes = super().chunk(size_hint)
+        except TimeoutError:
+            raise UnreadableRequest("the body did not arrive in time", reason="too_slow", status=408) from None
+        if not self._in_flight.take(len(data)):
+            raise Overloaded("too many bytes in flight")
+        self._held += len(data)
+        return data
+
+    def _start_waiting(self) -> None:
+        if not self._slots.take():
+            raise Overloaded("too many long bodies at a time")
+        self._deadline = time.monotonic() + self._patience
+        if self.continue_due:
+            self.sock.sendall(CONTINUE)
+
+
+class Body(body.Body):  # type: ignore[misc]
+    """A request's body; what goes wrong with it has one name."""
+
+    def read(self, size: int | None = None) -> bytes:
+        try:
+            data: bytes = super().read(size)
+        except (OSError, errors.ParseException) as error:
+            detail = f"the body broke off or is framed badly ({type(error).__name__})"
+            raise UnreadableRequest(detail, reason="broken_body", status=400) from error
+        return data
+
+    @property
+    def ended(self) -> bool:
+        """Was the body read from the connection to its last byte?"""
+        if isinstance(self.reader, body.ChunkedReader):
+            return self.reader.parser is None
+        return bool(self.reader.length == 0)
+
+
+class Request(message.Request):  # type: ignore[misc]
+    """A parsed header block and its body. 100 Continue is sent when the body is first asked for, not before: a
+    sender who will be refused is not invited to send."""
+
+    body: Body
+    _expected_100_continue: bool
+
+    def set_body_reader(self) -> None:
+        super().set_body_reader()
+        self.body = Body(self.body.reader)
+        self.unreader.continue_due = self._expected_100_continue
+        self._expected_100_continue = False
+
+    def should_close(self) -> bool:
+        """An answer given before a long body was read is the last one: nobody waits for the rest of it."""
+        return super().should_close() or not (self.unreader.whole or self.body.ended)
+
+
+class Parser(parser.RequestParser):  # type: ignore[misc]
+    """Takes requests off one connection."""
+
+    mesg_class = Request
+
+    def __init__(self, cfg: object, reader: Reader, client: Address) -> None:
+        super().__init__(cfg, reader.sock, client)
+        self.unreader = reader
+
+
+class Response(wsgi.Response):  # type: ignore[misc]
+    """A response that does not name its server, and sends header and first piece of body together."""
+
+    headers_sent: bool
+
+    def __init__(self, request: Request, sock: socket.socket, cfg: object) -> None:
+        super().__init__(request, sock, cfg)
+        self._unsent = b""
+
+    def default_headers(self) -> list[str]:
+        return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+    def send_headers(self) -> None:
+        if self.headers_sent:
+            return
+        lines = self.default_headers() + [f"{name}: {value}\r\n" for name, value in self.headers]
+        self._unsent = ("".join(lines) + "\r\n").encode("latin-1")
+        self.headers_sent = True
+
+    def _emit_body(self, data: bytes) -> None:
+        framed = b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data
+        head, self._unsent = self._unsent, b""
+        self.sock.sendall(head + framed)
+
+    def close(self) -> None:
+        """Send what has not been sent: for an answer without a body, everything."""
+        self.send_headers()
+        if self._unsent or self.chunked:
+            self.sock.sendall(self._unsent + (b"0\r\n\r\n" if self.chunked else b""))
+            self._unsent = b""
+
+
+class Connection:
+    """A client's connection. ``deadline`` is monotonic and says when its phase has taken too long."""
+
+    __slots__ = ("sock", "client", "server", "reader", "parser", "arrival", "phase", "deadline", "discarded")
+
+    def __init__(self, sock: socket.socket, client: Address, server: Address, reader: Reader, parser: Parser) -> None:
+        self.sock = sock
+        self.client = client
+        self.server = server
+        self.reader = reader
+        self.parser = parser
+        self.arrival = Arrival()
+        self.phase = Phase.HEAD
+        self.deadline = 0.0
+        self.discarded = 0  # bytes thrown away while closing
+
+    def begin_request(self) -> None:
+        """Give the parser what has arrived; from here on the connection may wait for its peer, but not for long."""
+        self.sock.settimeout(SEND_SECONDS)
+        self.reader.begin(self.arrival)
+        self.arrival = Arrival()
+
+    def forget(self) -> int:
+        """Throw away what has arrived and not been given to the parser; returns how many bytes."""
+        size = len(self.arrival.received)
+        self.arrival = Arrival()
+        return size
+
+    def say_last(self, answer: bytes) -> None:
+        """Send an answer without waiting, then say that nothing follows."""
+        try:
+            self.sock.settimeout(0)
+            self.sock.send(answer)
+        except OSError:
+            pass  # it is gone, or does not read: either way there is nothing more to tell
+        self.end_output()
+
+    def end_output(self) -> None:
+        """Close our direction. The other side is still read, or the kernel would cut off what we said."""
+        try:
+            self.sock.settimeout(0)
+            if isinstance(self.sock, ssl.SSLSocket):
+                self.sock.unwrap()
+        except OSError:
+            pass  # our closing alert is out, theirs is not in yet
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # already closed by the other side
+
+    def close(self) -> None:
+        util.close(self.sock)

@@ -1,0 +1,170 @@
+"""Which route a notification takes, and what a table may not be."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from subscriber.errors import SettingsError
+from subscriber.handlers import keep
+from subscriber.model import Identity, Notification, Tenant
+from subscriber.routes import Route, RoutingTable, RunningAttempt, load
+from subscriber.settings import Settings
+
+ASSET = "mdsp.core.assetmanagement.v1.pubsub.asset.ext.notification"
+
+
+def notification(
+    platform: str = "mindsphere", topic: str = ASSET, action: str = "", channel: str = ""
+) -> Notification:
+    return Notification(
+        tenant=Tenant(platform, "custaa"),
+        key=b"\x01",
+        identity=Identity.TIMED,
+        topic=topic,
+        action=action,
+        channel=channel,
+        received_at=datetime(2026, 3, 2, tzinfo=UTC),
+        body=b"{}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("route", "matches"),
+    [
+        (Route(handler=keep), True),
+        (Route(platform="mindsphere", handler=keep), True),
+        (Route(platform="pelion", handler=keep), False),
+        (Route(platform="MindSphere", handler=keep), False),
+        (Route(topic="*.asset.*", handler=keep), True),
+        (Route(topic="*.asset", handler=keep), False),
+        (Route(topic="mdsp.core.*management.v[12].*", handler=keep), True),
+        (Route(action="CREATE", handler=keep), True),
+        (Route(action="create", handler=keep), False),
+        (Route(action="?*", handler=keep), True),
+        (Route(channel="", handler=keep), True),
+        (Route(channel="?*", handler=keep), False),
+    ],
+)
+def test_all_four_patterns_have_to_match(route: Route, matches: bool) -> None:
+    assert RoutingTable([route]).match(notification(action="CREATE")) is (route if matches else None)
+
+
+def test_the_first_match_wins() -> None:
+    created, rest = Route(action="CREATE", handler=keep), Route(handler=keep)
+    table = RoutingTable([created, rest])
+    assert table.match(notification(action="CREATE")) is created
+    assert table.match(notification(action="DELETE")) is rest
+    assert RoutingTable([rest, created]).match(notification(action="CREATE")) is rest
+
+
+def test_a_team_can_neither_replace_nor_shadow_a_built_in_route() -> None:
+    built_in, greedy = Route(topic=ASSET, handler=keep), Route(handler=keep)
+    table = RoutingTable([greedy, Route(topic=ASSET, handler=keep)], [built_in])
+    assert table.match(notification()) is built_in
+    assert table.match(notification(topic="other")) is greedy
+    assert table.is_built_in(built_in) and not table.is_built_in(greedy) and not table.is_built_in(None)
+
+
+def test_a_topic_has_as_candidates_all_routes_it_may_take_up_to_one_that_takes_everything() -> None:
+    created = Route(topic="a*", action="CREATE", handler=keep)
+    whole = Route(topic="a*", handler=keep)
+    unreachable, elsewhere = Route(handler=keep), Route(platform="pelion", handler=keep)
+    table = RoutingTable([elsewhere, created, whole, unreachable])
+    assert table.candidates("mindsphere", "asset") == (created, whole)
+    assert table.candidates("mindsphere", "b") == (unreachable,)
+    assert RoutingTable([created]).candidates("mindsphere", "asset") == (created, None)
+
+
+def test_a_route_reads_well_in_a_log() -> None:
+    assert str(Route(platform="pelion", handler=keep)) == "keep(pelion, *, *, *)"
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a module whose source the test writes to ``tmp_path``."""
+    name = "team_" + re.sub(r"\W", "_", tmp_path.name)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield name
+    sys.modules.pop(name, None)
+
+
+def write(tmp_path: Path, module: str, source: str) -> None:
+    header = "from subscriber.handlers import Route, keep\n"
+    (tmp_path / f"{module}.py").write_text(header + source)
+
+
+def refusal(path: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(path, Settings())
+    return caught.value.problems
+
+
+def test_the_shipped_table_is_loaded_by_default() -> None:
+    assert load(Settings().handlers, Settings())[-1].handler is keep
+
+
+def test_a_table_may_be_a_list_or_a_function_of_the_settings(tmp_path: Path, module: str) -> None:
+    write(
+        tmp_path,
+        module,
+        "table = [Route(handler=keep)]\n"
+        "def routes(settings): return [Route(handler=keep, max_attempts=settings.max_attempts)]",
+    )
+    assert load(f"{module}:table", Settings())[0].max_attempts is None
+    assert load(f"{module}:routes", Settings(max_attempts=7))[0].max_attempts == 7
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("routes = {}", "gives a dict; it must be a list of Route"),
+        ("routes = Route(handler=keep)", "gives a Route; it must be a list of Route"),
+        ("def routes(settings): pass", "gives a NoneType; it must be a list of Route"),
+        ("routes = []", "is an empty list: every notification would be dead as unrouted"),
+        ("routes = [keep]", "entry 1 of {path}: a function, not a Route"),
+        ("routes = [Route(handler='keep')]", "entry 1 of {path}: its handler cannot be called"),
+        ("routes = [Route(handler=keep, topic=None)]", "entry 1 of {path}: topic must be a pattern (text)"),
+        ("routes = [Route(handler=keep, max_attempts=0)]", "max_attempts must be a whole number from 1, or None"),
+        ("other = 1", "has no 'routes'"),
+        ("routes = [Route(handler=keep, topics='x')]", "unexpected keyword argument 'topics'"),
+        ("def routes(): return []", "calling {path} failed: TypeError"),
+        ("import nowhere_to_be_found", "imports 'nowhere_to_be_found', which is not installed"),
+        ("routes = [", "importing {module} failed: SyntaxError"),
+    ],
+)
+def test_a_table_that_cannot_be_used_says_what_is_wrong(
+    tmp_path: Path, module: str, source: str, problem: str
+) -> None:
+    write(tmp_path, module, source)
+    path = f"{module}:routes"
+    [told] = refusal(path)
+    assert told.startswith("HANDLERS") and problem.format(path=path, module=module) in told
+
+
+def test_all_problems_of_a_table_are_told_at_once(tmp_path: Path, module: str) -> None:
+    write(tmp_path, module, "routes = [1, Route(handler=keep), Route(handler=2, max_attempts=-1)]")
+    assert len(refusal(f"{module}:routes")) == 3
+
+
+@pytest.mark.parametrize(
+    "path", ["nowhere_to_be_found:routes", "subscriber.nowhere:routes", "routes", ":routes", "m:"]
+)
+def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
+    [told] = refusal(path)
+    assert told.startswith("HANDLERS")
+
+
+def test_problems_that_a_table_raises_itself_are_passed_on(tmp_path: Path, module: str) -> None:
+    write(tmp_path, module, "from subscriber.sinks import forward\nroutes = [Route(handler=forward('nowhere'))]")
+    [told] = refusal(f"{module}:routes")
+    assert told.startswith("forward:")
+
+
+def test_the_attempt_shows_its_number_and_its_lease() -> None:
+    until = datetime(2026, 3, 2, tzinfo=UTC)
+    assert (RunningAttempt(2, until).number, RunningAttempt(2, until).lease_until) == (2, until)
