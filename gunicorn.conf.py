@@ -1,36 +1,41 @@
 """Settings of the web server, each with its reason; gunicorn 27.0 reads them in its arbiter, before any worker is.
 
-What differs between installations comes from ``Settings``. Two more variables are conventions of platform and
-libraries: WEB_CONCURRENCY (processes) and PROMETHEUS_MULTIPROC_DIR (where they add up their metrics).
+What differs between installations comes from ``Settings``, and from one convention of platforms: WEB_CONCURRENCY,
+the number of processes.
 """
 
 import gc
-import importlib
+import logging
 import os
 import resource
 import shutil
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import NoReturn
 
 from gunicorn.arbiter import Arbiter
 
-from subscriber.errors import AlreadyRunning, SettingsError
+from subscriber.errors import SettingsError, SubscriberError, Unavailable
 from subscriber.exclusive import Exclusive
 from subscriber.lifeline import end_with
+from subscriber.logs import log_to_stderr
 from subscriber.settings import Settings
 
-REFUSED = 2  # exit code for what no restart cures; the supervisor knows it
+FAILED = 1  # exit code for what may pass; the supervisor tries again
+REFUSED = 2  # exit code for what no restart cures; the supervisor ends
 OTHER_FILES = 200  # beside connections: listeners, database, metrics, logs
 
 
-def refuse(*texts: str) -> NoReturn:
+def refuse(*texts: str, code: int = REFUSED) -> NoReturn:
     """End before anything listens, with words for people."""
     print(*texts, sep="\n", file=sys.stderr)
-    sys.exit(REFUSED)
+    sys.exit(code)
 
 
+log_to_stderr()
+logger = logging.getLogger("subscriber.web")
 try:
     settings = Settings.from_environ(os.environ)
     workers = int(os.environ.get("WEB_CONCURRENCY") or 2)  # one per core of the smallest machine we plan for
@@ -41,14 +46,13 @@ except ValueError:
 
 # prometheus_client asks for this variable when it is imported, so it is set before anything of ours imports that.
 # The name is the same at every start: what a killed server left behind is found and cleared by the next.
-os.environ.setdefault(
-    "PROMETHEUS_MULTIPROC_DIR",
-    str(Path(tempfile.gettempdir()) / f"subscriber-metrics-{os.getuid()}-{settings.port}"),
-)
-metrics_folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+metrics_folder = Path(tempfile.gettempdir()) / f"subscriber-metrics-{os.getuid()}-{settings.port}"
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder)
 
 from prometheus_client import multiprocess  # noqa: E402
 
+from subscriber.services import Services  # noqa: E402
+from subscriber.store import open_store  # noqa: E402
 from subscriber.web.server import Worker  # noqa: E402
 from subscriber.web.server.tls import Certificate  # noqa: E402
 
@@ -90,7 +94,7 @@ errorlog = "-"
 loglevel = "warning"
 
 # Around it.
-preload_app = False  # each process opens its own store; modules are shared all the same, see when_ready
+preload_app = False  # each process opens its own store; modules are loaded before the fork all the same
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # a busy disk must not look like a hung worker
 control_socket_disable = True  # nobody here uses it
 
@@ -102,14 +106,17 @@ def on_starting(server: Arbiter) -> None:
         server.exclusive.take_port(settings.host, settings.port)
         if settings.database_url.startswith("sqlite:///"):
             server.exclusive.take_database(settings.database_url.removeprefix("sqlite:///"))
+        open_store(settings.database_url).close()  # its schema fits; each worker opens its own
         if settings.tls:
             Certificate(settings.tls_cert_file, settings.tls_key_file)
         shutil.rmtree(metrics_folder, ignore_errors=True)
         metrics_folder.mkdir(mode=0o700)
-    except AlreadyRunning as error:
-        refuse(error.detail)
     except SettingsError as error:
         refuse(*error.problems)
+    except Unavailable as error:
+        refuse(str(error), code=FAILED)
+    except SubscriberError as error:
+        refuse(str(error))
     except OSError as error:
         refuse(f"cannot start: {error}")
     _allow_files(worker_connections + OTHER_FILES)
@@ -123,11 +130,10 @@ def _allow_files(wanted: int) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Load all modules once, and keep the collector off them: workers share these pages."""
-    for module in ("subscriber.services", "subscriber.web"):
-        importlib.import_module(module)
+    """All modules are loaded; keep the collector off them, for workers share these pages."""
     gc.collect()
     gc.freeze()
+    logger.info("serving on %s", bind, extra={"action": "serve", "workers": workers, "tls": settings.tls})
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
@@ -140,6 +146,22 @@ def post_worker_init(worker: Worker) -> None:
     """The application is built and stays: the collector need not look at it again."""
     gc.collect()
     gc.freeze()
+    worker.stopping = threading.Event()
+    if services := _services(worker):
+        threading.Thread(target=services.beat, args=(worker.stopping,), name="heartbeat", daemon=True).start()
+
+
+def worker_exit(server: Arbiter, worker: Worker) -> None:
+    """What waits to be written is written. Also called by the arbiter, for workers that it lost."""
+    if services := _services(worker):
+        worker.stopping.set()
+        services.store.close()
+
+
+def _services(worker: Worker) -> Services | None:
+    """The parts of the application in this worker; None before it is built, and for applications of tests."""
+    found: Services | None = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("subscriber")
+    return found
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:

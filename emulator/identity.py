@@ -207,7 +207,7 @@ class Tokens:
                 issuer=self._issuer_of(zone),
                 options={"require": ["exp", "iat", "iss", "ten"], "verify_aud": False},
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:  # a header may nest as deep as it is long
             raise BadToken(f"the token is not valid: {type(error).__name__}") from error
         return key.kid, _claims(zone, payload)
 

@@ -31,7 +31,9 @@ class Knobs:
     """Field ``retry_base_s`` is the knob ``EMU_RETRY_BASE_S``; ``_s`` = seconds of the emulator's clock."""
 
     # time
-    time_scale: float = knob(1.0, "emulator seconds per real second (with --clock real)", low=0.001, high=1e6)
+    time_scale: float = knob(
+        1.0, "emulator seconds per real second, with --clock real; read at the start", low=0.001, high=1e6
+    )
     retention_s: float = knob(345_600.0, "a message not acknowledged by then is dropped (4 days)", low=1)
     publish_window_s: float = knob(60.0, "events and time series collected per window", low=0.001)
     retry_base_s: float = knob(5.0, "pause after the first failed attempt", low=0.001)
@@ -83,7 +85,7 @@ class Knobs:
     gw_timeout_s: float = knob(60.0, "real seconds until 504", low=0.01, high=600)
     gw_max_body_bytes: int = knob(0, "larger bodies are refused with 413; 0 = only the emulator's own bound")
     gw_max_header_bytes: int = knob(0, "larger header blocks are refused with 431; 0 = no limit")
-    app_ca_file: str = knob("", "PEM file that vouches for an https --app; empty = the system's")
+    app_ca_file: str = knob("", "PEM file that vouches for an https --app, read at the start; empty = the system's")
     # the emulated world
     assets_per_tenant: int = knob(50, "how many different assets a tenant's messages speak of", low=1)
     control_anywhere: bool = knob(False, "/_control answers callers beyond loopback")

@@ -34,6 +34,7 @@ from emulator.timekeeper import Timekeeper
 LOG = logging.getLogger("emulator")
 HANDLER_LIMIT = 16_777_216  # aiohttp's own bound for small bodies; larger ones are read with their own limits
 SHUTDOWN_S = 2.0
+HEADER_LIMIT = 65_536  # a token with many scopes outgrows aiohttp's 8 KiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,13 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
         app, emulator = build_app(config)
         url = _address(config.host, listener.getsockname()[1])
         emulator.listening_at(url)  # before anything is signed or delivered
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_S,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
+        )
         stop = _stop_signal()
         await runner.setup()
         try:

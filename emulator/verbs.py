@@ -7,6 +7,7 @@ machines.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import urllib.error
@@ -166,7 +167,7 @@ def publish(
         return
     members |= {"items": items, "duplicate": duplicate, "reorder": reorder}
     if body is not None:
-        members["body"] = body.read().decode()
+        members["body_base64"] = base64.b64encode(body.read()).decode()
     answer = call(_port(port), "/publish", members)
     if answer["published"] == 0:
         click.echo("nobody has subscribed to this: nothing will be delivered", err=True)

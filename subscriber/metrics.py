@@ -39,8 +39,6 @@ MAX_CHILDREN = 64
 OTHER = "other"
 # A commit takes 1 to 20 ms, the store gives up after 5 s.
 ACCEPT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-# Handlers may call platforms and sinks; their lease is extended every few tens of seconds.
-HANDLER_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 SCRAPER_SECONDS = 5.0  # a scraper that says nothing for so long is let go; Prometheus itself gives up after 10
 
 
@@ -55,11 +53,9 @@ class Metrics:
         # reason: slugs of subscriber.errors and of the verifier
         self._refusals = self._counter("refused", "deliveries refused", "platform", "reason")
         self._accept = self._histogram("accept_seconds", "from request to commit", ACCEPT_BUCKETS)
-        # outcome: done, retry, dead, hold, lost
-        self._handled = self._counter("handled", "attempts settled", "outcome")
-        self._handler = self._histogram("handler_seconds", "run time of handlers", HANDLER_BUCKETS)
-        # sink: the configured ones; outcome: ok, failed, unavailable
-        self._sink_calls = self._counter("sink_calls", "notifications handed to sinks", "sink", "outcome")
+        # outcome: what the dispatcher calls the end of an attempt
+        self._handled = self._counter("handled", "attempts ended", "platform", "outcome")
+        # sink: the configured ones
         self._sink_held = Gauge(
             f"{PREFIX}_sink_held",
             "1 while a sink is away and its routes wait",
@@ -79,14 +75,9 @@ class Metrics:
         """A delivery was not acknowledged."""
         self._refusals.child(platform, reason).inc()
 
-    def handled(self, outcome: str, seconds: float) -> None:
-        """An attempt was settled; its handler ran for ``seconds``."""
-        self._handled.child(outcome).inc()
-        self._handler.observe(seconds)
-
-    def handed_on(self, sink: str, outcome: str) -> None:
-        """A sink was called."""
-        self._sink_calls.child(sink, outcome).inc()
+    def on_settled(self, platform: str, outcome: str) -> None:
+        """An attempt ended; the dispatcher's observer."""
+        self._handled.child(platform, outcome).inc()
 
     def sink_held(self, sink: str, held: bool) -> None:
         """A sink went away, or is back."""

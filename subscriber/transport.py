@@ -4,6 +4,9 @@ A transport is bound to the base address it was made for and sends nowhere else:
 cookie, reads no ``.netrc``. It never looks into a body and never logs one. It knows no platform's words: codecs build
 the requests and read the answers. What is sent here may be sent again, so every request must be safe to repeat.
 
+TLS is always verified; a private authority is trusted by REQUESTS_CA_BUNDLE, and the environment's proxies are used
+except for loopback, as the HTTP library documents.
+
 Retry-After: RFC 9110, section 10.2.3. Delays between attempts: exponential with full jitter.
 """
 

@@ -36,6 +36,13 @@ def refusal(code: str, message: str = "no") -> dict[str, Any]:
     return {"errors": [{"code": f"mdsp.core.generic.{code}", "logref": "1", "message": message}]}
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was interrupted has hung up: that is part of the tests."""
+
+
 class SmallPlatform:
     """Use as a context manager. ``url`` is its gateway."""
 
@@ -53,13 +60,14 @@ class SmallPlatform:
         self.pages: Callable[[int], Reply] | None = None  # replaces the list of user tenants
         self.open = threading.Event()  # while clear, the Token Manager does not answer
         self.open.set()
+        self.broker_open = threading.Event()  # while clear, the broker does not
+        self.broker_open.set()
         self.calls: list[Call] = []
         self.issued: list[str] = []
         self.subscriptions: dict[tuple[str, str], str] = {}
         self.tokens: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -69,6 +77,7 @@ class SmallPlatform:
 
     def __exit__(self, *_: object) -> None:
         self.open.set()
+        self.broker_open.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
@@ -129,6 +138,7 @@ class SmallPlatform:
         return 200, {"userTenants": [{"id": name} for name in names], "page": numbers}
 
     def _broker(self, method: str, path: str, tenant: str, body: Any) -> Reply:
+        self.broker_open.wait(10)
         topic = path.rsplit("/", 1)[1]
         if method in self.refused_verbs:
             return 405, None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,10 @@ import orjson
 import pytest
 
 from subscriber.cli import main
+from subscriber.store import open_store
+from tests.cli.conftest import notification
+from tests.emulator.running import wait_for
+from tests.small_platform import SmallPlatform
 
 ROOT = Path(__file__).parent.parent
 
@@ -116,29 +119,57 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert process.returncode == 1
 
 
+def started(*arguments: str, folder: Path, platform: SmallPlatform) -> subprocess.Popen[str]:
+    run("migrate", folder=folder)
+    return subprocess.Popen(
+        [sys.executable, "-m", "subscriber", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **platform.environ()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def test_ctrl_c_is_clean(tmp_path: Path) -> None:
-    run("migrate", folder=tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "subscriber", "register"],
-            cwd=tmp_path,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT),
-                "MDSP_GATEWAY_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
-                "MDSP_KEY_STORE_CLIENT_ID": "acmeop-alarmapi-v1.4.2",
-                "MDSP_KEY_STORE_CLIENT_SECRET": "s",
-                "MDSP_OS_VM_APP_NAME": "alarmapi",
-                "MDSP_OS_VM_APP_VERSION": "v1.4.2",
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        silent.settimeout(30)
-        with silent.accept()[0]:  # it has asked for a token and waits
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+    with SmallPlatform() as platform:
+        platform.open.clear()
+        process = started("register", folder=tmp_path, platform=platform)
+        wait_for(lambda: platform.calls)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors.strip()) == (130, "error: interrupted")
+
+
+def test_ctrl_c_while_subscribing_leaves_the_rest_and_says_what_was_done(tmp_path: Path) -> None:
+    with SmallPlatform(*(f"cust{number}" for number in range(80))) as platform:
+        platform.broker_open.clear()
+        process = started("register", "--apply", folder=tmp_path, platform=platform)
+        wait_for(lambda: platform.count("PUT") == 8)  # as many as run at once
+        process.send_signal(signal.SIGINT)
+        platform.broker_open.set()
+        shown, errors = process.communicate(timeout=30)
+    done, *rest = shown.splitlines()[-1].split()
+    assert (process.returncode, errors, " ".join(rest)) == (130, "", "of 406 subscriptions are in place.")
+    assert 8 <= int(done) < 406
+
+
+def test_the_worker_handles_what_is_there_and_stops_in_order(tmp_path: Path) -> None:
+    run("migrate", folder=tmp_path)
+    store = open_store(f"sqlite:///{tmp_path}/var/subscriber.db")
+    try:
+        store.inbox.add([notification(1)])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "subscriber", "work"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: store.reports.counts().done == 1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        store.close()
 
 
 @pytest.mark.parametrize("arguments", [("inbox", "list"), ("inbox", "counts", "--json")])

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,8 @@ class Recorder:
 
 
 def dispatcher(store: Store, clock: TurnableClock, *routes: Route, **options: Any) -> Dispatcher:
-    return Dispatcher(
-        store.inbox,
-        store.registry,
-        routes,
-        **{"policy": POLICY, "threads": 4, "clock": clock, "jitter": lambda: HALF} | options,
-    )
+    defaults: dict[str, Any] = {"policy": POLICY, "threads": 4, "clock": clock, "jitter": lambda: HALF}
+    return Dispatcher(store.inbox, store.registry, routes, **defaults | options)
 
 
 def handled_by(handler: Handler, **options: Any) -> Route:
@@ -250,9 +246,13 @@ def test_where_only_the_newest_counts_an_older_one_is_superseded(store: Store, c
 def test_without_a_source_or_a_time_nothing_is_superseded(store: Store, clock: TurnableClock) -> None:
     add(store, notification(occurred_at=NOW), notification(occurred_at=NOW - timedelta(minutes=1)))
     add(store, notification(source="pump"), notification(source="pump", occurred_at=NOW))
-    handler = Recorder()
-    flow(dispatcher(store, clock, handled_by(handler, latest_only=True)))
+    handler, inbox = Recorder(), FaultyInbox(store.inbox)
+    inbox.before = lambda name: asked.append(name)
+    asked: list[str] = []
+    routes = [handled_by(handler, latest_only=True)]
+    flow(Dispatcher(inbox, store.registry, routes, policy=POLICY, threads=4, clock=clock))
     assert len(handler.seen) == 4
+    assert asked.count("superseded") == 1, "only for the one that has both"
 
 
 def test_elsewhere_older_ones_are_handled_as_well(store: Store, clock: TurnableClock) -> None:
@@ -327,9 +327,9 @@ def test_an_hours_outage_sees_one_probe_a_minute_and_fills_no_dead_letters(
     add(store, *(notification(tenant) for tenant in ("custaa", "custbb", "custcc") for _ in range(10)))
     work = dispatcher(store, clock, handled_by(keep), sinks=[forward(receiver.url)])
     work.run_once()
-    for _ in range(360):
+    for second in range(10, 3601, 10):
         clock.forward(seconds=10)
-        work.run_once()
+        assert work.run_once() == ({Settled.HELD: 1} if second % 60 == 0 else {})
     assert len(receiver.requests) == 1 + 60
     receiver.status = 200
     clock.forward(seconds=60)
@@ -396,6 +396,25 @@ def test_in_a_lane_that_routes_share_the_held_ones_step_aside_for_the_others(
     clock.forward(minutes=1)
     flow(work)
     assert store.reports.counts().done == 40
+
+
+def test_a_probe_goes_alone_although_turns_go_on_beside_it(store: Store, clock: TurnableClock) -> None:
+    away, observer = Recorder(*[SinkUnavailable("down")] * 50), Outcomes()
+    add(store, *(notification() for _ in range(10)))
+    inbox, turns = FaultyInbox(store.inbox), threading.Semaphore(0)
+    inbox.before = lambda name: turns.release() if name == "lanes" else None
+    routes = [handled_by(away)]
+    work = Dispatcher(inbox, store.registry, routes, policy=POLICY, threads=4, clock=clock, observer=observer)
+    flow(work)
+    with running(work):
+        for minute in range(1, 6):
+            before = len(observer.seen)
+            clock.forward(minutes=1)
+            until(lambda: len(away.seen) == 1 + minute)  # noqa: B023 - called within this turn of the loop
+            for _ in range(2):
+                assert turns.acquire(timeout=5)
+            until(lambda: store.reports.counts().running == 0)
+            assert len(observer.seen) == before + 1
 
 
 def test_a_refusal_that_is_about_the_notification_costs_an_attempt(
@@ -495,7 +514,8 @@ def gate() -> Iterator[Gate]:
 
 
 def live(store: Store, *routes: Route, **options: Any) -> Dispatcher:
-    return Dispatcher(store.inbox, store.registry, routes, **{"policy": POLICY, "threads": 4} | options)
+    defaults: dict[str, Any] = {"policy": POLICY, "threads": 4}
+    return Dispatcher(store.inbox, store.registry, routes, **defaults | options)
 
 
 @contextmanager
@@ -565,7 +585,7 @@ def test_a_lease_is_extended_while_its_handler_runs(live_store: Store, gate: Gat
         assert live_store.inbox.lanes() == [], "a whole lease later nobody else may have it"
         gate.open.set()
         until(lambda: live_store.reports.counts().done == 1)
-    assert len(gate.attempts) == 1
+    assert [row.attempts for row in rows_of(live_store)] == [1], "it was one lease all the time"
 
 
 class Outcomes:
@@ -618,12 +638,20 @@ def test_a_handler_that_does_not_end_in_the_drain_time_is_left_to_its_lease(
     assert "drain_incomplete" in actions(caplog.records)
 
 
+def crew_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("handler-")]
+
+
 def test_it_can_run_again_after_a_stop(live_store: Store) -> None:
-    work = live(live_store, handled_by(keep))
-    for count in (1, 2):
+    inbox = FaultyInbox(live_store.inbox)
+    work = Dispatcher(inbox, live_store.registry, [handled_by(keep)], policy=POLICY, threads=2)
+    for faults in (0, 1):
         add(live_store, notification())
+        inbox.refused = {"settle"} if faults else set()
+        inbox.before = lambda name: inbox.refused.clear() if inbox.refusals else None
         with running(work):
-            until(lambda count=count: live_store.reports.counts().done == count)
+            until(lambda: live_store.reports.counts().pending == live_store.reports.counts().running == 0)
+    assert live_store.reports.counts().done == 2
 
 
 # ---- a store that is away
@@ -642,16 +670,19 @@ def test_an_outage_of_the_store_is_waited_out(live_store: Store, caplog: pytest.
 
 
 def test_what_a_handler_did_is_not_forgotten_because_the_store_is_away(live_store: Store) -> None:
-    inbox, handler = FaultyInbox(live_store.inbox), Recorder()
+    inbox, attempts = FaultyInbox(live_store.inbox), []
     inbox.refused = {"settle", "extend"}
+
+    def handler(notification: Notification, attempt: RunningAttempt) -> None:
+        attempts.append(attempt)
+
     add(live_store, notification())
     work = Dispatcher(inbox, live_store.registry, [handled_by(handler)], policy=POLICY, threads=2, lease_seconds=0.2)
     with running(work):
-        until(lambda: inbox.refusals >= 5)
-        time.sleep(0.3)  # the lease runs out while the store is away
+        until(lambda: inbox.refusals >= 5 and datetime.now(UTC) > attempts[0].lease_until)
         inbox.refused = set()
         until(lambda: live_store.reports.counts().done == 1)
-    assert handler.attempts == [1], "neither the outage nor the end of the lease made it run twice"
+    assert len(attempts) == 1, "neither the outage nor the end of the lease made it run twice"
 
 
 def test_a_stop_while_the_store_is_away_is_not_waited_for_longer_than_the_drain_time(live_store: Store) -> None:
@@ -664,6 +695,7 @@ def test_a_stop_while_the_store_is_away_is_not_waited_for_longer_than_the_drain_
         began = time.monotonic()
         end()
         assert time.monotonic() - began < 5
+        until(lambda: not crew_threads())
 
 
 # ---- logs and counts

@@ -8,7 +8,7 @@ from subscriber import handlers
 from subscriber.dispatcher import decisions
 from subscriber.handlers import Dead, Done, Retry, Route, keep
 from subscriber.model import Identity, Notification, Tenant
-from subscriber.routes import RoutingTable, RunningAttempt
+from subscriber.routes import Handler, RoutingTable, RunningAttempt
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 NOTIFICATION = Notification(
@@ -36,4 +36,5 @@ def test_the_shipped_table_ends_with_keep_which_takes_everything() -> None:
 
 
 def test_keep_has_nothing_more_to_do() -> None:
-    assert decisions.read_answer(keep(NOTIFICATION, RunningAttempt(1, NOW))) == Done()
+    handler: Handler = keep
+    assert decisions.read_answer(handler(NOTIFICATION, RunningAttempt(1, NOW))) == Done()

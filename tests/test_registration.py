@@ -392,7 +392,7 @@ def registrar_at(emulator: Emulator, store: Store) -> Iterator[MakeRegistrar]:
     def make(
         *, knobs: dict[str, object] | None = None, stop: threading.Event | None = None, **environ: str
     ) -> Registrar:
-        emulator.control("/knobs", knobs or {})
+        emulator.control("/knobs", {"EMU_MB_ACCEPT_PUT": "1", **(knobs or {})})
         settings = Settings.from_environ({**emulator.environment(), **environ})
         built.append(build(settings, store, stop=stop, jitter=lambda: 0.0))
         return built[-1]

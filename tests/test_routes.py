@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_a_route_reads_well_in_a_log() -> None:
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Name of a module whose source the test writes to ``tmp_path``."""
     name = "team_" + re.sub(r"\W", "_", tmp_path.name)
     monkeypatch.syspath_prepend(tmp_path)

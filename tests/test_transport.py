@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from subscriber.errors import PlatformUnavailable
 from subscriber.transport import MAX_ANSWER_BYTES, Transport, retry_after
@@ -285,3 +291,77 @@ def test_retry_after_is_seconds_or_a_date_within_a_day(text: str, seconds: int |
 
 def test_no_header_asks_for_nothing() -> None:
     assert retry_after({}, NOW) is None
+
+
+class Authority(NamedTuple):
+    """A certificate for 127.0.0.1, and the same as the only one a client may trust."""
+
+    certificate: Path
+    key: Path
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2100, 1, 1, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    made = Authority(folder / "certificate.pem", folder / "key.pem")
+    made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    made.key.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return made
+
+
+class TlsServer(Server):
+    """The same behind TLS. A client that hangs up during the handshake is none of its business."""
+
+    def __init__(self, authority: Authority, *scripts: Script) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(authority.certificate, authority.key)
+        super().__init__(*scripts)
+        self.url = self.url.replace("http://", "https://")
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            with self.context.wrap_socket(connection, server_side=True) as wrapped:
+                super()._answer(wrapped)
+        except OSError:
+            pass
+
+
+@contextmanager
+def serving_tls(authority: Authority, *scripts: Script) -> Iterator[Server]:
+    server = TlsServer(authority, *scripts)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def test_a_certificate_nobody_vouches_for_is_refused_at_once(authority: Authority) -> None:
+    pauses = Pauses()
+    with serving_tls(authority, reply(200)) as server, pytest.raises(PlatformUnavailable) as caught:
+        send(server, pauses)
+    assert (caught.value.reason, server.heads, pauses.seconds) == ("tls", [], [])
+
+
+def test_a_private_authority_is_trusted_by_its_bundle(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.certificate))
+    with serving_tls(authority, reply(200, b"safe")) as server, transport_to(server, Pauses()) as transport:
+        assert transport.send("GET", "/", {}).body == b"safe"
+
+
+def test_the_total_time_holds_behind_tls_too(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.certificate))
+    start = drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+    with serving_tls(authority, start) as server, pytest.raises(PlatformUnavailable) as caught:
+        send(server, Pauses(stop_after=1), answer_seconds=0.5)
+    assert caught.value.reason == "timeout"

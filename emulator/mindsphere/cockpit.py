@@ -23,6 +23,7 @@ from emulator.mindsphere.registry import (
 from emulator.mindsphere.topics import MAX_EVENTS, WINDOWED, full_name, valid
 
 MAX_MESSAGES = 2_000_000  # in one call
+MAX_FACTS = 200_000  # in one call: a window is published in one go
 MAX_TOKEN_LIFETIME_S = 86_400
 PAGE_LIMIT = 5_000
 
@@ -98,7 +99,7 @@ class Cockpit:
         topics = [self._topic(word) for word in fields.words("topic") or ["eventnotification"]]
         if not WINDOWED.issuperset(topics):
             raise ControlError("windows exist for eventnotification and timeseries")
-        count, due_at = fields.whole("count", 1, low=1, high=MAX_MESSAGES), 0.0
+        count, due_at = fields.whole("count", 1, low=1, high=MAX_FACTS), 0.0
         for context in self._contexts(fields):
             for topic in topics:
                 due_at = self._platform.publisher.collect(context[0], topic, count)

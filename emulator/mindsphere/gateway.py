@@ -161,7 +161,8 @@ class Gateway:
                 allow_redirects=False,
             ) as response:
                 if self._faults.strikes("slow", *call.about):
-                    await asyncio.sleep(self._panel.now.slow_s)
+                    async with asyncio.timeout(call.response_timeout_s):
+                        await asyncio.sleep(self._panel.now.slow_s)
                 yield response
         except TimeoutError as error:
             raise PlatformError("gatewayTimeout", "the application did not answer in time") from error

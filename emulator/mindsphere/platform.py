@@ -40,6 +40,7 @@ class MindSphere:
         panel: Panel,
         direct_url: str,
     ) -> None:
+        self._journal = journal
         self._faults = faults
         self._clock = clock
         self.registry = Registry(journal, panel)
@@ -111,11 +112,12 @@ class MindSphere:
 
     def deprovision(self, tenants: Sequence[str], *, application: Application) -> list[str]:
         """Take it away again, with the tenants' subscriptions. The answer: from whom it was taken."""
-        leaving = self.registry.deprovision(application, tenants)
-        for tenant in leaving:
-            for subscription in self.subscriptions.of_tenant(tenant):
-                if subscription.key.subscriber == application.name:
-                    self.broker.remove(subscription)
+        with self._journal.transaction():
+            leaving = self.registry.deprovision(application, tenants)
+            for tenant in leaving:
+                for subscription in self.subscriptions.of_tenant(tenant):
+                    if subscription.key.subscriber == application.name:
+                        self.broker.remove(subscription)
         return leaving
 
     def credentials(self, host: str = SEED_HOST) -> dict[str, object]:

@@ -33,7 +33,7 @@ class Subscription:
 
 
 class Subscriptions:
-    """Active ones by key and by (tenant, topic); all of them by number."""
+    """Active ones by key, by (tenant, topic) and by tenant; all of them by number."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -43,6 +43,7 @@ class Subscriptions:
         self._by_id: dict[int, Subscription] = {}
         self._by_key: dict[Key, Subscription] = {}
         self._by_topic: dict[tuple[str, str], dict[int, Subscription]] = {}
+        self._by_tenant: dict[str, dict[int, Subscription]] = {}
         rows = self._journal.db.execute(
             "SELECT id, tenant, topic, subscriber, version, uri, active FROM subscriptions ORDER BY id"
         )
@@ -55,6 +56,7 @@ class Subscriptions:
             key = subscription.key
             self._by_key[key] = subscription
             self._by_topic.setdefault((key.tenant, key.topic), {})[subscription.id] = subscription
+            self._by_tenant.setdefault(key.tenant, {})[subscription.id] = subscription
 
     def get(self, key: Key) -> Subscription | None:
         return self._by_key.get(key)
@@ -90,13 +92,14 @@ class Subscriptions:
         key = subscription.key
         del self._by_key[key]
         del self._by_topic[key.tenant, key.topic][subscription.id]
+        del self._by_tenant[key.tenant][subscription.id]
         self._by_id[subscription.id] = replace(subscription, active=False)
 
     def of_tenant(self, tenant: str) -> list[Subscription]:
-        return [subscription for key, subscription in self._by_key.items() if key.tenant == tenant]
+        return list(self._by_tenant.get(tenant, {}).values())
 
     def count(self, tenant: str) -> int:
-        return sum(key.tenant == tenant for key in self._by_key)
+        return len(self._by_tenant.get(tenant, ()))
 
     def page(self, after: int, limit: int) -> list[Subscription]:
         """Active ones whose number is above ``after``: a listing the platform does not have."""

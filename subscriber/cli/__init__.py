@@ -18,7 +18,7 @@ import click
 
 from subscriber.cli import dead, inbox, operate, register, service, tenants
 from subscriber.cli.session import FAILED, INTERRUPTED, MISUSE, Session, current, read_env_file
-from subscriber.cli.terminal import Output, output_option
+from subscriber.cli.terminal import Output, output_option, printable
 from subscriber.errors import (
     AlreadyRunning,
     PlatformUnavailable,
@@ -42,14 +42,17 @@ def main(arguments: Sequence[str] | None = None, environ: MutableMapping[str, st
     """Run one command and return the exit code. ``environ`` gains what ``.env`` adds: child processes need it too."""
     try:
         return _run(arguments, environ)
-    except click.ClickException as error:
+    except click.UsageError as error:
         error.show()
-        return error.exit_code
+        return MISUSE
+    except click.ClickException as error:
+        return _fail(FAILED, error.message)
     except SettingsError as error:
         return _fail(MISUSE, *error.problems)
     except SubscriberError as error:
         step = NEXT_STEPS.get(type(error))
-        return _fail(FAILED, f"{error.detail or error.reason}{f'; {step}' if step else ''}")
+        code = MISUSE if isinstance(error, AlreadyRunning) else FAILED  # a supervisor must not try that again
+        return _fail(code, f"{error.detail or error.reason}{f'; {step}' if step else ''}")
     except (click.Abort, KeyboardInterrupt):
         return _fail(INTERRUPTED, "interrupted")
     except BrokenPipeError:
@@ -72,7 +75,7 @@ def _run(arguments: Sequence[str] | None, environ: MutableMapping[str, str]) -> 
 
 def _fail(code: int, *lines: str) -> int:
     for line in lines:
-        click.echo(f"error: {line}", err=True)
+        click.echo(f"error: {printable(line)}", err=True)
     return code
 
 
@@ -85,7 +88,7 @@ def commands() -> None:
 @click.option("--list", "only_list", is_flag=True, help="Show what is pending, change nothing.")
 @output_option
 def migrate(out: Output, only_list: bool) -> None:
-    """Bring the database's schema up to this program's."""
+    """Bring the database's schema up to date."""
     import migrations
 
     url = current().settings().database_url

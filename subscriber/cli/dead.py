@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from subscriber.cli.inbox import DEFAULT_ROWS, MAX_ROWS
-from subscriber.cli.session import FAILED, current
+from subscriber.cli.session import current
 from subscriber.cli.tenants import TENANT
 from subscriber.cli.terminal import Output, Record, output_option
 from subscriber.errors import MalformedDelivery, NotFound
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def dead() -> None:
-    """The dead letters: what a platform delivered and nobody could read, or policy refused."""
+    """Deliveries that could not be read.
+
+    Or that policy refused: too large, encoded.
+    """
 
 
 @dead.command("list")
@@ -61,8 +64,7 @@ def replay(out: Output, id: int, tenant: Tenant) -> None:
         try:
             found = _read_again(row, session.settings())
         except MalformedDelivery as error:
-            click.echo(f"error: still not readable: {error.detail}", err=True)
-            click.get_current_context().exit(FAILED)
+            raise click.ClickException(f"still not readable: {error.detail}") from error
         receipts = store.inbox.add(found)
         store.registry.audit("cli", "replay_dead_letter", f"{tenant}: {id}")
     record = {"id": id, **{str(kind): sum(r.outcome is kind for r in receipts) for kind in Outcome}}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from subscriber.store import Page, Reports, Row, RowFilter
 
 DEFAULT_ROWS = 20  # a screenful
-MAX_ROWS = 1_000  # more belongs into a program that follows the API
-MAX_PAGES = 50  # a rare filter is searched for this many bounded pages, then says how far back it looked
+PAGE_ROWS = 1_000  # read at once, so that a long list needs no more memory than a short one
+MAX_ROWS = 1_000_000  # an inventory of a busy week
+MAX_EMPTY_PAGES = 50  # a rare filter is searched for this many bounded pages, then says how far back it looked
 
 
 class KeyType(click.ParamType[bytes]):
@@ -53,29 +55,34 @@ def list_rows(out: Output, tenant: Tenant | None, state: str | None, topic: str 
     from subscriber.store import RowFilter
 
     wanted = RowFilter(tenant=tenant, state=State(state) if state else None, topic=topic)
-    with current().store() as store:
-        rows, last = _collect(store.reports, wanted, limit)
-    people = [
-        {**_record(row), "topic_and_key": f"{row.notification.topic}\n{row.notification.key.hex()}"} for row in rows
-    ]
     columns = ("received_at", "tenant", "state", "topic_and_key")
-    out.table(columns, [_record(row) for row in rows], people)
-    if not rows:
+    found, page = 0, None
+    with current().store() as store:
+        for page in _pages(store.reports, wanted, limit):
+            records = [_record(row) for row in page.rows]
+            out.table(columns, records, [{**record, "topic_and_key": _topic_and_key(record)} for record in records])
+            found += len(records)
+    if not found:
         out.say("Nothing found.")
-    if len(rows) < limit and last.next is not None:
-        out.warn(f"searched back to {last.scanned_to}: name a tenant to look further")
+    if found < limit and page is not None and page.next is not None:
+        out.warn(f"searched back to {page.scanned_to}: name a tenant to look further")
 
 
-def _collect(reports: Reports, wanted: RowFilter, limit: int) -> tuple[list[Row], Page]:
-    """Up to ``limit`` rows, from as many pages as that takes, and the last page read."""
-    page = reports.rows(wanted, limit)
-    rows = list(page.rows)
-    for _ in range(MAX_PAGES - 1):
-        if len(rows) >= limit or page.next is None:
-            break
-        page = reports.rows(wanted, limit - len(rows), page.next)
-        rows += page.rows
-    return rows, page
+def _pages(reports: Reports, wanted: RowFilter, limit: int) -> Iterator[Page]:
+    """Pages with up to ``limit`` rows together; it gives up after many that held none."""
+    found, empty, before = 0, 0, None
+    while found < limit and empty < MAX_EMPTY_PAGES:
+        page = reports.rows(wanted, min(PAGE_ROWS, limit - found), before)
+        found, empty, before = found + len(page.rows), 0 if page.rows else empty + 1, page.next
+        yield page
+        if before is None:
+            return
+
+
+def _topic_and_key(record: Record) -> str:
+    key = record["key"]
+    assert isinstance(key, bytes)
+    return f"{record['topic']}\n{key.hex()}"
 
 
 @inbox.command()
@@ -120,7 +127,9 @@ def replay(out: Output, keys: Sequence[bytes], tenant: Tenant, state: str | None
 
 def _record(row: Row) -> Record:
     notification = row.notification
+    body = notification.body
     return {
+        "id": notification.id,
         "key": notification.key,
         "tenant": notification.tenant,
         "topic": notification.topic,
@@ -137,4 +146,5 @@ def _record(row: Row) -> Record:
         "received_at": notification.received_at,
         "not_before": row.not_before,
         "settled_at": row.settled_at,
+        "body_sha256": None if body is None else sha256(body).hexdigest(),
     }

@@ -28,7 +28,10 @@ MAX_STEPS = 100_000  # of ten thousand rows each: more than one disk holds, so a
 @click.argument("name", required=False)
 @output_option
 def pause(out: Output, kind: str | None, name: str | None) -> None:
-    """Stop handling a tenant, platform or topic; accepting goes on. Without arguments: show what is paused."""
+    """Stop handling; accepting goes on.
+
+    Of a tenant, a platform or a topic. Without arguments: show what is paused.
+    """
     if kind is None:
         return _show_pauses(out)
     if name is None:
@@ -46,7 +49,7 @@ def pause(out: Output, kind: str | None, name: str | None) -> None:
 @click.argument("name")
 @output_option
 def resume(out: Output, kind: str, name: str) -> None:
-    """Go on handling a tenant, platform or topic that was paused."""
+    """Go on handling what was paused."""
     full = _full_name(kind, name)
     with current().store() as store:
         changed = store.registry.resume(kind, full)
@@ -75,7 +78,10 @@ def _full_name(kind: str, name: str) -> str:
 @click.command()
 @output_option
 def prune(out: Output) -> None:
-    """Forget what retention allows: bodies, handled rows, dead letters, erased tenants."""
+    """Forget what retention allows.
+
+    Bodies, handled notifications, dead letters and the tombstones of erased tenants.
+    """
     from subscriber.services import retention
 
     session = current()
@@ -83,9 +89,9 @@ def prune(out: Output) -> None:
     gone: Counter[str] = Counter()
     with session.store() as store, out.busy("Pruning"):
         for _ in range(MAX_STEPS):
-            step = asdict(store.inbox.prune(wanted))
-            gone.update(step)
-            if not any(step.values()):
+            step = store.inbox.prune(wanted)
+            gone.update(asdict(step))
+            if not step.anything:
                 break
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in gone.items())
     out.done(gone, f"Forgotten: {told}.")
@@ -95,7 +101,10 @@ def prune(out: Output) -> None:
 @click.option("--offline", is_flag=True, help="Do not ask the platform whether the credentials are good.")
 @output_option
 def check(out: Output, offline: bool) -> None:
-    """Look for what needs an operator: the store's integrity, gaps, subscriptions, credentials."""
+    """Look for what needs an operator.
+
+    The store's integrity, gaps, failed subscriptions, credentials. Exit code 1 if there is something.
+    """
     session = current()
     settings = session.settings()
     with session.store() as store, out.busy("Checking"):

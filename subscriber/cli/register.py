@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @click.option("--tenant", type=TENANT, help="Only this tenant: platform/name, or a bare MindSphere name.")
 @output_option
 def register(out: Output, applying: bool, tenant: Tenant | None) -> None:
-    """Subscribe to every topic in every tenant that the application is provisioned to."""
+    """Subscribe to every topic in every tenant.
+
+    Shows the plan: MDSP_TOPICS for every tenant that the application is provisioned to. --apply makes it so; doing
+    it again is harmless. Exit code 1 if a subscription failed, each is told with its cause.
+    """
     from subscriber.registration import build
 
     if tenant is not None and tenant.platform != MINDSPHERE:

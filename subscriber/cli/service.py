@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import threading
@@ -13,20 +12,23 @@ import click
 
 from subscriber.cli.session import current
 from subscriber.cli.terminal import Output, output_option
+from subscriber.logs import log_to_stderr
 
 CHILDREN = {
     "web": (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"),
     "worker": (sys.executable, "-m", "subscriber", "work"),
 }
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @click.command()
 def serve() -> None:
-    """Run web and worker side by side on this machine until told to stop."""
+    """Run web and worker on this machine.
+
+    Until told to stop (SIGTERM, Ctrl-C): then it finishes what is at work.
+    """
     from subscriber import supervisor
 
-    _log_to_stderr()
+    log_to_stderr()
     with current().store():
         pass  # wrong settings and an old schema are told once and at once, not by two children
     click.get_current_context().exit(supervisor.serve(CHILDREN))
@@ -34,10 +36,13 @@ def serve() -> None:
 
 @click.command()
 def work() -> None:
-    """Run the worker: handle what was accepted, keep subscriptions and retention right."""
+    """Run the worker alone.
+
+    It handles what was accepted; `serve` runs it beside the web server.
+    """
     from subscriber import services
 
-    _log_to_stderr()
+    log_to_stderr()
     built = services.build(current().settings())
     stop = threading.Event()
     with stopping(stop, signal.SIGTERM, signal.SIGINT):
@@ -47,7 +52,10 @@ def work() -> None:
 @click.command("settings")
 @output_option
 def settings(out: Output) -> None:
-    """Show every setting with its value and where it comes from; secrets are masked."""
+    """Show every setting and its origin.
+
+    Secrets are masked.
+    """
     chosen = current().settings()
     names = ("setting", "value", "origin", "meaning")
     records = [dict(zip(names, row, strict=True)) for row in chosen.table()]
@@ -55,10 +63,6 @@ def settings(out: Output) -> None:
     out.table(names[:3], records, people)
     for warning in chosen.warnings:
         out.warn(warning)
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
 
 
 @contextmanager

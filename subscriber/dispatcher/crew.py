@@ -108,8 +108,8 @@ class Crew:
 
     def _finish(self, job: Job) -> None:
         with self._changed:
+            # Nobody to notify: what this route had waiting for a thread, this thread takes next.
             self._running[job.route] -= 1
-            self._changed.notify()  # its route may have a thread for another job now
         if self.room():
             self._freed()
 

@@ -40,6 +40,7 @@ def create_app(services: Services) -> Flask:
     """The WSGI application over ``services``."""
     settings = services.settings
     app = Flask("subscriber", static_folder=None, template_folder=None)
+    app.extensions["subscriber"] = services  # for the server around it: heartbeat, closing the store
     app.register_blueprint(webhooks.blueprint(services.intake, services.metrics, settings.max_body_bytes))
     app.register_blueprint(ops.blueprint(services.store, services.metrics, settings.metrics_token))
     answer_alike(app)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from subscriber.model import Dead, Done, Tenant
@@ -41,6 +43,13 @@ def test_a_list_can_be_narrowed(run: Run, store: Store) -> None:
     assert len(run("inbox", "list", "--json", "--tenant", "cumulocity/custbb").objects) == 0
     assert len(run("inbox", "list", "--json", "--state", "dead").objects) == 0
     assert len(run("inbox", "list", "--json", "--topic", TOPIC, "--limit", "1").objects) == 1
+
+
+def test_a_rare_one_is_found_behind_many_others(run: Run, store: Store) -> None:
+    rare = replace(notification(0), topic="mdsp.core.rare.v1.pubsub.one")
+    store.inbox.add([rare])
+    store.inbox.add([notification(number) for number in range(1, 6_001)])
+    assert [row["source"] for row in run("inbox", "list", "--json", "--topic", rare.topic).objects] == ["asset0"]
 
 
 def test_an_empty_list_says_so_to_people_only(run: Run, store: Store) -> None:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import migrations
 from subscriber.errors import StoreUnavailable
@@ -79,13 +80,16 @@ class FaultyInbox:
         self.refused: set[str] = set()
         self.refusals = 0
         self.before: Callable[[str], None] = lambda name: None
+        self.after: Callable[[str], None] = lambda name: None
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         def call(*args: object, **kwargs: object) -> object:
             self.before(name)
             if name in self.refused:
                 self.refusals += 1
                 raise StoreUnavailable("as the test wants")
-            return getattr(self._inbox, name)(*args, **kwargs)
+            result = getattr(self._inbox, name)(*args, **kwargs)
+            self.after(name)
+            return result
 
         return call

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -292,10 +293,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def receiver(port: int = 0) -> Iterator[Receiver]:
-    """A running application; its thread ends with the block."""
+def receiver(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A running application; its thread ends with the block. With ``tls`` it speaks https, as localhost."""
     server = _Server(("127.0.0.1", port), _Handler)
-    server.receiver = Receiver(f"http://127.0.0.1:{server.server_address[1]}")
+    scheme, host = ("https", "localhost") if tls else ("http", "127.0.0.1")
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    server.receiver = Receiver(f"{scheme}://{host}:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

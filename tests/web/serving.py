@@ -15,6 +15,8 @@ from http.client import parse_headers
 from io import RawIOBase
 from pathlib import Path
 
+import migrations
+
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
@@ -33,7 +35,7 @@ def receive(sock: socket.socket) -> Answer:
     status = stream.readline()
     if not status:
         raise EOFError
-    headers = {name.lower(): value for name, value in parse_headers(stream).items()}  # type: ignore[arg-type]
+    headers = {name.lower(): value for name, value in parse_headers(stream).items()}
     if headers.get("transfer-encoding") == "chunked":
         body = b"".join(_chunks(stream))
     else:
@@ -121,6 +123,7 @@ def environment(folder: Path, port: int, **more: str) -> dict[str, str]:
 
 def launch(folder: Path, port: int, *options: str, app: str = "tests.web.tiny:app", **variables: str) -> Server:
     """Start gunicorn with the product's own settings; ``options`` and ``variables`` replace some."""
+    migrations.apply(environment(folder, port)["DATABASE_URL"])
     argv = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", *options, app]
     output = folder / f"server-{port}-{time.monotonic_ns()}.log"
     with output.open("wb") as log:

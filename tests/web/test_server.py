@@ -305,6 +305,16 @@ def test_a_client_that_keeps_the_connection_open_after_our_last_answer_is_let_go
         assert server.ask(get("/pid")).status == 200
 
 
+def test_connections_lost_by_a_bug_are_forgotten(tmp_path: Path) -> None:
+    options = ("-k", "tests.web.tiny.Clumsy", "--worker-connections", "5", "--threads", "2")
+    with serving(tmp_path, *options, WEB_CONCURRENCY="1") as server:
+        for _ in range(15):
+            with server.connect() as sock:
+                sock.sendall(get("/pid"))
+                assert receive(sock).status == 200
+                assert is_closed(sock)
+
+
 # TLS.
 
 
@@ -438,3 +448,18 @@ def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:
     assert refused.process.wait(20) == 2
     output = refused.output.read_text()
     assert "MAX_BODY_BYTES" in output and "WORKER_THREADS" in output and "Traceback" not in output
+
+
+def test_a_database_without_its_schema_is_told_before_anything_listens(tmp_path: Path) -> None:
+    refused = launch(tmp_path, free_port(), DATABASE_URL=f"sqlite:///{tmp_path}/other.db")
+    assert refused.process.wait(20) == 2
+    output = refused.output.read_text()
+    assert "migrate" in output and "Traceback" not in output
+
+
+def test_a_certificate_that_cannot_be_used_is_told_before_anything_listens(tmp_path: Path) -> None:
+    cert, key = replace_pair(tmp_path, "first.example")
+    key.write_text("nonsense")
+    refused = launch(tmp_path, free_port(), TLS_CERT_FILE=str(cert), TLS_KEY_FILE=str(key))
+    assert refused.process.wait(20) == 2
+    assert "Traceback" not in refused.output.read_text()

@@ -1,4 +1,4 @@
-"""A small application with real routes, and workers that lose patience sooner, for tests of the server around them."""
+"""A small application with real routes, and workers with smaller limits, for tests of the server around them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from subscriber.errors import InvalidToken
 from subscriber.web import answer_alike
 from subscriber.web.reading import read_body
 from subscriber.web.server import Worker
+from subscriber.web.server.wire import Connection, Phase
 
 LIMIT = 1_000_000
 
@@ -49,14 +50,21 @@ def pieces() -> Response:
     return Response(iter(["one", "two", "three"]))
 
 
-class Impatient(Worker):  # type: ignore[misc]
+class Clumsy(Worker):
+    """Has a bug beside the application: every connection is lost after its answer."""
+
+    def give_back(self, connection: Connection, phase: Phase, seconds: float) -> None:
+        raise RuntimeError("a bug")
+
+
+class Impatient(Worker):
     """Waits half a second for anything."""
 
     head_seconds = 0.5
     body_seconds = 0.5
 
 
-class Narrow(Worker):  # type: ignore[misc]
+class Narrow(Worker):
     """Holds little."""
 
     in_flight_bytes = 100_000

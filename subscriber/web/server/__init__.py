@@ -9,8 +9,8 @@ blocks and short bodies without ever waiting; a thread gets
   may read such bodies at a time, and none for long (``wire.Reader``).
 
 Everything a stranger can make us hold has a limit: connections (gunicorn's ``worker_connections``), bytes
-(``Worker.in_flight_bytes``), seconds (``Worker`` and below). HTTP/1.1 only. Built on gunicorn 27.0.1; its hooks ``pre_request`` and
-``post_request`` and its ``max_requests`` are not supported.
+(``Worker.in_flight_bytes``), seconds (``Worker`` and below). HTTP/1.1 only. Built on gunicorn 27.0.1; of its settings
+``pre_request``, ``post_request`` and ``max_requests`` have no effect here.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from datetime import datetime
 from functools import partial
 
@@ -75,6 +76,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.sweep_seconds = SWEEP_SECONDS
         self.next_sweep = 0.0
         self.idle_until = float("inf")  # a stopping worker closes kept connections then
+        self.refusals: Counter[str] = Counter()  # reason → requests refused unread since the last sweep
         self.accept_from = 0.0  # later than now while the process is out of file descriptors
         super().init_process()
 
@@ -211,10 +213,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.in_flight.give(connection.forget())
         connection.phase = Phase.CLOSING
         connection.deadline = time.monotonic() + CLOSING_SECONDS
-        logger.info("refused unread", extra={"action": "refuse_unread", "reason": reason})
+        self.refusals[reason] += 1
 
     def drop(self, connection: Connection) -> None:
-        self.poller.unregister(connection.sock)
+        try:
+            self.poller.unregister(connection.sock)
+        except (KeyError, ValueError):
+            pass  # abandoned: it never came back to the poller
         self.connections.discard(connection)
         self.in_flight.give(connection.forget())
         connection.close()
@@ -228,8 +233,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             late = [connection for connection in self.connections if self.is_late(connection, now)]
         for connection in late:
             self.expire(connection)
+        self.report_refusals()
         if self.alive and not self.is_parent_alive():
             self.alive = False
+
+    def report_refusals(self) -> None:
+        """One line per reason and sweep: an attack must not fill the log."""
+        for reason, count in self.refusals.items():
+            extra = {"action": "refuse_unread", "reason": reason, "count": count}
+            logger.info("requests refused unread", extra=extra)
+        self.refusals.clear()
 
     def is_late(self, connection: Connection, now: float) -> bool:
         if connection.phase is Phase.BUSY:
@@ -254,7 +267,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     # The threads.
 
     def serve(self, connection: Connection) -> None:
-        """Answer the request on a connection and give the connection back. Never raises."""
+        """Answer the request on a connection and give the connection back."""
         connection.begin_request()
         reusable = self.answer(connection)
         surplus = connection.reader.end()

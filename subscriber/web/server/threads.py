@@ -38,4 +38,4 @@ class Threads:
                 self._serve(connection)
             except Exception:
                 logger.exception("a connection was lost", extra={"action": "serve_failed"})
-                connection.close()
+                connection.abandon()

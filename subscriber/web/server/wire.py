@@ -62,7 +62,7 @@ class Reader(unreader.SocketUnreader):  # type: ignore[misc]  # gunicorn has no 
         self.continue_due = False
 
     def end(self) -> bytes:
-        """Let go of slot and bytes; what was received beyond the request comes back. Raises ``OSError``."""
+        """Let go of slot and bytes; what was received beyond the request comes back."""
         if self._deadline:
             self._slots.give()
             self._deadline = 0.0
@@ -72,7 +72,7 @@ class Reader(unreader.SocketUnreader):  # type: ignore[misc]  # gunicorn has no 
 
     def _surplus(self) -> bytes:
         rest: bytes = self.take_buffered()
-        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():  # decrypted: the poller would not see it
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():  # decrypted already: a poller cannot see it
             rest += self.sock.recv(self.sock.pending())
         return rest
 
@@ -204,6 +204,12 @@ class Connection:
         size = len(self.arrival.received)
         self.arrival = Arrival()
         return size
+
+    def abandon(self) -> None:
+        """Give up on it because of a bug of ours: it closes now, and the next sweep forgets it."""
+        self.close()
+        self.phase = Phase.CLOSING
+        self.deadline = 0.0
 
     def say_last(self, answer: bytes) -> None:
         """Send an answer without waiting, then say that nothing follows."""

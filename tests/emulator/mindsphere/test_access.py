@@ -72,7 +72,9 @@ def test_client_credentials_may_hold_colons_in_the_secret() -> None:
     assert basic_credentials("bAsIc " + encoded("id:a:b"), ("basic",)) == ("id", "a:b")
 
 
-@pytest.mark.parametrize("header", ["", "Basic", "Basic !!!", "Basic " + encoded("nocolon"), "Bearer " + encoded("a:b")])
+@pytest.mark.parametrize(
+    "header", ["", "Basic", "Basic !!!", "Basic " + encoded("nocolon"), "Bearer " + encoded("a:b")]
+)
 def test_malformed_client_credentials_are_unauthorized(header: str) -> None:
     with pytest.raises(PlatformError) as refusal:
         basic_credentials(header, ("basic",))

@@ -95,9 +95,7 @@ def test_another_version_is_another_subscription(world: World) -> None:
 def test_only_endpoints_of_registered_applications_are_taken(world: World, uri: Any) -> None:
     """C8"""
     uri = uri.format(gateway=world.client.gateway) if isinstance(uri, str) else uri
-    answer = world.client.session.put(
-        world.client.address(ASSET), json={"uri": uri}, headers=world.client.bearer()
-    )
+    answer = world.client.session.put(world.client.address(ASSET), json={"uri": uri}, headers=world.client.bearer())
     assert code(answer) == (400, "invalidRequestBodyProperty")
 
 

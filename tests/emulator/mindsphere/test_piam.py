@@ -93,5 +93,3 @@ def test_key_servers_fail_as_declared_and_recover(world: World, fault: str) -> N
             assert sum(map(len, answer.iter_content(65_536))) > 64 * 1024 * 1024
     world.fault("none")
     assert keys_of(world)
-
-

@@ -25,7 +25,11 @@ def connection() -> tuple[Connection, socket.socket]:
 
 def test_connections_are_served_at_the_same_time_up_to_the_number_of_threads() -> None:
     together = threading.Barrier(3, timeout=10)
-    threads = Threads(3, lambda _: together.wait() and None)
+
+    def serve(_: Connection) -> None:
+        together.wait()
+
+    threads = Threads(3, serve)
     taken = [connection() for _ in range(3)]
     for one, _ in taken:
         threads.submit(one)
