@@ -76,7 +76,7 @@ Worker.in_flight_bytes = max(Worker.in_flight_bytes, 3 * settings.max_body_bytes
 
 # How long.
 keepalive = 95  # seconds; Cloud Foundry's router reuses a connection for 90 and must be the one to close it
-graceful_timeout = 7  # seconds for requests in flight after SIGTERM; the platform kills after 10
+graceful_timeout = 6  # seconds for requests in flight after SIGTERM; all is over in 8, the platform kills after 10
 timeout = 30  # seconds without a sign of life from a process's main thread, which never waits: it hangs
 
 # What is let in. A token of the platform has 1 to 6 KB; the gateway passes 10 KB of header fields in all.

@@ -49,7 +49,7 @@ def one_by_one() -> Flask:
 def _application(inbox: Nothing | None) -> Flask:
     built = services.build(Settings.from_environ(os.environ))
     assert built.settings.mindsphere is not None
-    gates = {MINDSPHERE: services.mindsphere_gate(built.settings.mindsphere)}
+    gates = {MINDSPHERE: services.mindsphere_gate(built.settings.mindsphere, built.metrics)}
     behind = inbox or OneByOne(built.store.inbox)
     intake = Intake(behind, gates, services.utc_now)  # type: ignore[arg-type]  # only `add` is called
     return create_app(dataclasses.replace(built, intake=intake))

@@ -8,6 +8,7 @@ twice), listen beyond loopback unless told to, or send a token that is not signe
 Reading order
     knobs       every assumption about a platform that can be turned: ``--knob EMU_NAME=VALUE``
     clock       the emulator's time: real, scaled, or standing still until advanced
+    timekeeper  plays what is due, as time passes or in a leap
     faults      the seeded plan of what goes wrong
     journal     the state file; survives a stop and a kill
     ledger      messages and their deliveries: what was published, attempted, acknowledged

@@ -1,9 +1,11 @@
 """Signing keys, their rotation, and tokens: what every emulated platform signs and checks with.
 
-Zones are the names of key servers. Each zone has its own RSA keys, made when first needed and kept in the state
-file. After a rotation the new key signs and is published first (a client in the field looks at the first key
-only), the retired one stays published for ``EMU_KEY_GRACE_S``. Tokens are always really signed, and their times
-are always real time, whatever the emulator's clock says.
+Zones are the names of key servers; ``core`` is the platform's own, the others are tenants'. Each zone has its own
+RSA keys (or, by a knob, all share those of ``core``), made when first needed and kept in the state file. A tenant's
+key server shows the keys of ``core`` too: a client in the field checks tokens of ``core`` against its tenant's
+server, and there against the first key only. After a rotation the new key signs and is published first, the retired
+one stays published for ``EMU_KEY_GRACE_S``. Tokens are always really signed, and their times are always real time,
+whatever the emulator's clock says.
 
 Follows: RFC 7517 (key sets), RFC 7519 (tokens); the members of a key set and the claims are the platform's,
 see docs/fidelity.md rows C3, C4 and C17.
@@ -33,6 +35,7 @@ from emulator.clock import Clock
 from emulator.journal import Journal
 from emulator.knobs import Panel
 
+ROOT_ZONE = "core"
 KEY_BITS = 2048  # the platform's size is not published; RS256 asks for at least this
 VERIFIED_KEPT = 20_000  # tokens whose signature is not checked again: more than tenants in a rehearsal
 
@@ -80,8 +83,16 @@ class KeyRing:
         for kid, zone, pem, retired_at in rows:
             self._zones.setdefault(zone, []).append(SigningKey(kid, zone, _load(pem), retired_at))
 
+    def published(self, zone: str) -> list[SigningKey]:
+        """What the zone's key server shows: the signing key of ``core`` first, the zone's own beside it."""
+        root, own = self.keys(ROOT_ZONE), self.keys(zone)
+        return root if own == root else [root[0], *own, *root[1:]]
+
     def keys(self, zone: str) -> list[SigningKey]:
-        """The zone's published keys, the signing one first; makes the first one."""
+        """The keys that tokens of this zone are signed with, the signing one first; makes the first one."""
+        return self._kept(ROOT_ZONE if self._panel.now.zone_keys == "shared" else zone)
+
+    def _kept(self, zone: str) -> list[SigningKey]:
         if zone not in self._zones:
             self._zones[zone] = [self._make(zone)]
         since = self._clock.now() - self._panel.now.key_grace_s
@@ -101,7 +112,7 @@ class KeyRing:
         now = self._clock.now()
         retired = [
             SigningKey(key.kid, zone, key.private, now if key.retired_at is None else key.retired_at)
-            for key in self.keys(zone)
+            for key in self._kept(zone)
         ]
         with self._journal.transaction() as db:
             db.execute("UPDATE signing_keys SET retired_at = ? WHERE zone = ? AND retired_at IS NULL", (now, zone))

@@ -73,6 +73,9 @@ class Knobs:
     ttm_accept_bearer_key: bool = knob(True, "X-SPACE-AUTH-KEY may say Bearer instead of Basic")
     ttm_iss_zone: str = knob("core", "zone that issues application tokens")
     token_lifetime_s: int = knob(1800, "real seconds a token lives", low=1, high=86_400)
+    zone_keys: str = knob(
+        "own", "zones sign with own keys, or all with those of the zone core", choices=("own", "shared")
+    )
     key_grace_s: float = knob(3600.0, "how long a retired key stays published")
     user_tenants_host: bool = knob(False, "the list of user tenants names the host too")
     user_tenants_max_size: int = knob(500, "largest page of that list", low=1, high=10_000)

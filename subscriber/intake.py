@@ -51,6 +51,11 @@ class Intake:
         self._gates = gates
         self._clock = clock
 
+    @property
+    def platforms(self) -> frozenset[str]:
+        """The platforms that may deliver here."""
+        return frozenset(self._gates)
+
     def authenticate(self, platform: str, authorization: str | None) -> Claims:
         """Who delivers? Call it before reading the body. Raises as ``Gate.authenticate``."""
         return self._gates[platform].authenticate(authorization)

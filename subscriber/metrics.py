@@ -18,7 +18,6 @@ from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     ProcessCollector,
     generate_latest,
@@ -55,14 +54,6 @@ class Metrics:
         self._accept = self._histogram("accept_seconds", "from request to commit", ACCEPT_BUCKETS)
         # outcome: what the dispatcher calls the end of an attempt
         self._handled = self._counter("handled", "attempts ended", "platform", "outcome")
-        # sink: the configured ones
-        self._sink_held = Gauge(
-            f"{PREFIX}_sink_held",
-            "1 while a sink is away and its routes wait",
-            ("sink",),
-            registry=self._registry,
-            multiprocess_mode="livemax",
-        )
         # outcome: ok, failed
         self._key_fetches = self._counter("key_fetches", "requests to key servers", "outcome")
 
@@ -78,10 +69,6 @@ class Metrics:
     def on_settled(self, platform: str, outcome: str) -> None:
         """An attempt ended; the dispatcher's observer."""
         self._handled.child(platform, outcome).inc()
-
-    def sink_held(self, sink: str, held: bool) -> None:
-        """A sink went away, or is back."""
-        self._sink_held.labels(sink).set(held)
 
     def keys_fetched(self, outcome: str) -> None:
         """A key server was asked."""

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from subscriber.access import DeliveryRules
-from subscriber.errors import SubscriberError
+from subscriber.errors import KeysUnavailable, SubscriberError
 from subscriber.intake import Gate, Intake
+from subscriber.keys import KeySource, fetch_keys
 from subscriber.metrics import Metrics, serve_metrics
 from subscriber.model import MINDSPHERE
 from subscriber.settings import BROKER_RETENTION_DAYS, MindSphereSettings, Settings
@@ -118,14 +119,17 @@ class Services:
 def build(settings: Settings) -> Services:
     """Open the store and build the parts that every process has. Raises ``SchemaOutdated``, ``StoreUnavailable``."""
     store = open_store(settings.database_url)
-    gates = {MINDSPHERE: mindsphere_gate(settings.mindsphere)} if settings.mindsphere else {}
-    return Services(settings=settings, store=store, metrics=Metrics(), intake=Intake(store.inbox, gates, utc_now))
+    metrics = Metrics()
+    gates = {MINDSPHERE: mindsphere_gate(settings.mindsphere, metrics)} if settings.mindsphere else {}
+    return Services(settings=settings, store=store, metrics=metrics, intake=Intake(store.inbox, gates, utc_now))
 
 
-def mindsphere_gate(settings: MindSphereSettings) -> Gate:
+def mindsphere_gate(settings: MindSphereSettings, metrics: Metrics) -> Gate:
     """Who may deliver for MindSphere, by the settings."""
     return Gate(
-        verifier=Verifier(settings.issuer, settings.keys_url),
+        verifier=Verifier(
+            settings.issuer, settings.keys_url, source=lambda url: KeySource(url, fetch=counted(metrics))
+        ),
         zones=frozenset(settings.issuer_zones),
         rules=DeliveryRules(
             required_scopes=frozenset(settings.required_scopes),
@@ -134,6 +138,21 @@ def mindsphere_gate(settings: MindSphereSettings) -> Gate:
             own_client_id=settings.client_id,
         ),
     )
+
+
+def counted(metrics: Metrics) -> Callable[[str], bytes]:
+    """Fetching of keys that metrics know of."""
+
+    def fetch(url: str) -> bytes:
+        try:
+            document = fetch_keys(url)
+        except KeysUnavailable:
+            metrics.keys_fetched("failed")
+            raise
+        metrics.keys_fetched("ok")
+        return document
+
+    return fetch
 
 
 def retention(settings: Settings) -> Retention:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from subscriber.lifeline import end_with
 
@@ -44,7 +44,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0  # monotonic
     start_at: float = 0.0  # monotonic; when it is not running: not before
-    deaths: int = field(default=0)  # in a row, each soon after its start
+    deaths: int = 0  # in a row, each soon after its start
 
     def start(self, now: float) -> None:
         parent = os.getpid()
@@ -91,9 +91,10 @@ def _supervise(children: Sequence[Child], signals: queue.SimpleQueue[int]) -> in
         now = time.monotonic()
         for child in children:
             if (code := child.died(now)) is not None:
-                _report(child, code)
                 if code == REFUSED:
+                    logger.error("%s refuses to run", child.name, extra={"action": "child_refused", "code": code})
                     return code
+                _report(child, code)
             if child.process is None and now >= child.start_at:
                 child.start(now)
         if _told_to_stop(signals):

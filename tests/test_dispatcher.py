@@ -398,25 +398,6 @@ def test_in_a_lane_that_routes_share_the_held_ones_step_aside_for_the_others(
     assert store.reports.counts().done == 40
 
 
-def test_a_probe_goes_alone_although_turns_go_on_beside_it(store: Store, clock: TurnableClock) -> None:
-    away, observer = Recorder(*[SinkUnavailable("down")] * 50), Outcomes()
-    add(store, *(notification() for _ in range(10)))
-    inbox, turns = FaultyInbox(store.inbox), threading.Semaphore(0)
-    inbox.before = lambda name: turns.release() if name == "lanes" else None
-    routes = [handled_by(away)]
-    work = Dispatcher(inbox, store.registry, routes, policy=POLICY, threads=4, clock=clock, observer=observer)
-    flow(work)
-    with running(work):
-        for minute in range(1, 6):
-            before = len(observer.seen)
-            clock.forward(minutes=1)
-            until(lambda: len(away.seen) == 1 + minute)  # noqa: B023 - called within this turn of the loop
-            for _ in range(2):
-                assert turns.acquire(timeout=5)
-            until(lambda: store.reports.counts().running == 0)
-            assert len(observer.seen) == before + 1
-
-
 def test_a_refusal_that_is_about_the_notification_costs_an_attempt(
     store: Store, clock: TurnableClock, receiver: SmallReceiver
 ) -> None:
@@ -561,6 +542,17 @@ def test_a_slow_route_occupies_half_of_the_threads_and_others_go_on(live_store: 
         assert len(gate.attempts) == 2
         gate.open.set()
         until(lambda: live_store.reports.counts().done == 70)
+
+
+def test_no_more_of_a_slow_route_is_leased_than_it_can_soon_run(live_store: Store, gate: Gate) -> None:
+    add(live_store, *(notification(topic="slow") for _ in range(100)))
+    with running(live(live_store, handled_by(gate, topic="slow"), handled_by(keep))):
+        gate.wait_for(2)
+        for done in range(1, 6):
+            add(live_store, notification(topic="quick"))
+            until(lambda: live_store.reports.counts().done >= done)  # noqa: B023 - called within its turn of the loop
+        assert live_store.reports.counts().running <= 8, "two for each thread"
+        gate.open.set()
 
 
 def test_built_in_routes_run_while_every_other_thread_is_busy(live_store: Store, gate: Gate) -> None:

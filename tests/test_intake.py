@@ -13,6 +13,7 @@ import pytest
 import migrations
 from subscriber.errors import Forbidden, InvalidToken, RefusedDelivery
 from subscriber.intake import Intake, Kept
+from subscriber.metrics import Metrics
 from subscriber.model import Claims, State, Tenant
 from subscriber.services import mindsphere_gate
 from subscriber.settings import Settings
@@ -44,7 +45,7 @@ class World:
             }
         ).mindsphere
         assert settings is not None
-        self.intake = Intake(self.store.inbox, {"mindsphere": mindsphere_gate(settings)}, lambda: self.now)
+        self.intake = Intake(self.store.inbox, {"mindsphere": mindsphere_gate(settings, Metrics())}, lambda: self.now)
 
     def claims(self, **changes: object) -> Claims:
         token = mint(broker_claims(self.keys.issuer("core"), **{"ten": "core"} | changes))

@@ -45,16 +45,12 @@ def test_refusals_are_counted_by_reason() -> None:
     assert value(metrics, "subscriber_refused_total", platform="mindsphere", reason="token") == 1
 
 
-def test_attempts_sinks_and_keys_are_counted() -> None:
+def test_attempts_and_key_fetches_are_counted() -> None:
     metrics = Metrics()
     metrics.on_settled("mindsphere", "done")
     metrics.keys_fetched("failed")
-    metrics.sink_held("forward", True)
     assert value(metrics, "subscriber_handled_total", platform="mindsphere", outcome="done") == 1
     assert value(metrics, "subscriber_key_fetches_total", outcome="failed") == 1
-    assert value(metrics, "subscriber_sink_held", sink="forward") == 1
-    metrics.sink_held("forward", False)
-    assert value(metrics, "subscriber_sink_held", sink="forward") == 0
 
 
 def test_labels_cannot_grow_without_bound() -> None:

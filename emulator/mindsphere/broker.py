@@ -7,6 +7,7 @@ disagree whether PUT or POST creates, so both do, and either can be refused by a
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 
@@ -27,6 +28,7 @@ from emulator.mindsphere.registry import READ_WRITE, Application, Registry
 from emulator.mindsphere.subscriptions import Key, Subscription, Subscriptions
 from emulator.mindsphere.tokenmanager import fail_if_struck
 
+LOG = logging.getLogger("emulator")
 BODY_LIMIT = 1_048_576
 NAME_FORM = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 URI_CHARS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,2048}")  # RFC 3986, bounded
@@ -160,8 +162,11 @@ class Broker:
 
     def _check_topic_known(self, topic: str) -> None:
         known = topic in topics.TOPICS.values() or topics.is_postbox(topic)
-        if self._panel.now.mb_unknown_topic == "404" and not known:
+        if known:
+            return
+        if self._panel.now.mb_unknown_topic == "404":
             raise PlatformError("noMatch", "no such topic")
+        LOG.warning("action=unknown_topic_accepted topic=%s", topic)
 
     def _registered_uri(self, uri: object) -> str:
         """A gateway address of a registered application's endpoint, else 400."""

@@ -1,7 +1,7 @@
 """Key servers and service credentials: ``/{zone}.piam/…``, and ``/token_keys`` for the zone ``core``.
 
-Each zone publishes its own keys, the signing one first (clients in the field look at the first only). Key servers
-are where a subscriber's trust starts, so their faults live here too: down, slow, garbage, huge.
+The signing key of ``core`` comes first, the zone's own follow (see ``identity``). Key servers are where a
+subscriber's trust starts, so their faults live here too: down, slow, garbage, huge.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Piam:
             return web.Response(body=b"\xff<html>no keys here", content_type="application/json")
         if self._faults.strikes("keys-huge"):
             return await _huge(request)
-        return web.json_response({"keys": [key.published for key in self._keys.keys(zone)]})
+        return web.json_response({"keys": [key.published for key in self._keys.published(zone)]})
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         """Service credentials of the zone's tenant for a token; grant_type client_credentials only."""

@@ -7,6 +7,7 @@ C13). Which error a wrong request gets is assumed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from emulator.mindsphere.errors import Handler, PlatformError, guarded, parse_ob
 from emulator.mindsphere.piam import token_answer
 from emulator.mindsphere.registry import Application, Registry
 
+LOG = logging.getLogger("emulator")
 BODY_LIMIT = 65_536
 TENANTS_PER_CALL = 2  # documented for several tokens in one call
 DEFAULT_PAGE_SIZE = 100
@@ -112,6 +114,8 @@ class TokenManager:
         header = request.headers.get("X-SPACE-AUTH-KEY")
         if header is not None:
             credentials = basic_credentials(header, bearer_too)
+            if header[:6].lower() == "bearer":
+                LOG.warning("action=bearer_key_accepted detail=other pages of the documents ask for Basic")
         else:
             credentials = basic_credentials(request.headers.get("Authorization", ""), ("basic",))
         holder = self._registry.authenticate(*credentials)

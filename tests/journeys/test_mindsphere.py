@@ -63,10 +63,11 @@ def test_the_service_works_over_https(tmp_path: Path, certificate: tuple[Path, P
 
 
 def test_the_same_words_to_two_tenants_are_two_notifications(tmp_path: Path) -> None:
-    body = {"asset": {"id": "m-1", "action": "UPDATE", "timestamp": "2026-03-02T10:00:00.000Z"}}
+    asset = {"id": "m-1", "action": "UPDATE", "timestamp": "2026-03-02T10:00:00.000Z"}
     with Rehearsal(tmp_path) as world:
         world.start()
         for tenant in ("custaa", "custbb"):
+            body = {"header": {"topic": ASSET, "tenantContext": [tenant]}, "asset": asset}
             world.control("publish", {"tenant": tenant, "topic": ASSET, "body": body})
         world.settle()
         rows = world.run("inbox", "list", "--topic", ASSET)
@@ -75,7 +76,7 @@ def test_the_same_words_to_two_tenants_are_two_notifications(tmp_path: Path) -> 
 
 
 def test_a_broker_that_refuses_put_is_subscribed_by_post(tmp_path: Path) -> None:
-    with Rehearsal(tmp_path, knobs=("EMU_MB_ACCEPT_PUT=off",)) as world:
+    with Rehearsal(tmp_path, knobs=("EMU_MB_ACCEPT_PUT=0",)) as world:
         world.start()
         world.publish("custaa", EVENTS, 3)
         world.settle()

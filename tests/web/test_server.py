@@ -413,11 +413,13 @@ def test_after_a_kill_the_workers_end_and_the_next_server_starts(tmp_path: Path)
         pids = {int(server.ask(get("/pid")).body) for _ in range(20)}
         server.process.kill()
         server.process.wait()
-        again = launch(tmp_path, server.port)
-        await_listening(again)
-        assert eventually(lambda: not any(is_running(pid) for pid in pids))
-        assert again.ask(get("/pid")).status == 200
-        assert again.stop() == 0
+        again = launch(tmp_path, server.port)  # at once, as a supervisor would
+        try:
+            assert eventually(lambda: not any(is_running(pid) for pid in pids))
+            await_listening(again)
+            assert again.ask(get("/pid")).status == 200
+        finally:
+            assert again.stop() == 0
 
 
 def is_running(pid: int) -> bool:

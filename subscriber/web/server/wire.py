@@ -63,12 +63,16 @@ class Reader(unreader.SocketUnreader):  # type: ignore[misc]  # gunicorn has no 
 
     def end(self) -> bytes:
         """Let go of slot and bytes; what was received beyond the request comes back."""
-        if self._deadline:
-            self._slots.give()
-            self._deadline = 0.0
+        self.stop_waiting()
         self._in_flight.give(self._held)
         self._held = 0
         return self._surplus()
+
+    def stop_waiting(self) -> None:
+        """The body is read, or given up: somebody else may wait."""
+        if self._deadline:
+            self._deadline = 0.0
+            self._slots.give()
 
     def _surplus(self) -> bytes:
         rest: bytes = self.take_buffered()
@@ -101,12 +105,19 @@ class Reader(unreader.SocketUnreader):  # type: ignore[misc]  # gunicorn has no 
 class Body(body.Body):  # type: ignore[misc]
     """A request's body; what goes wrong with it has one name."""
 
+    def __init__(self, framed: body.LengthReader | body.ChunkedReader, source: Reader) -> None:
+        super().__init__(framed)
+        self._source = source
+
     def read(self, size: int | None = None) -> bytes:
         try:
             data: bytes = super().read(size)
         except (OSError, errors.ParseException) as error:
             detail = f"the body broke off or is framed badly ({type(error).__name__})"
             raise UnreadableRequest(detail, reason="broken_body", status=400) from error
+        finally:
+            if self.ended or self.failed:
+                self._source.stop_waiting()
         return data
 
     @property
@@ -126,7 +137,7 @@ class Request(message.Request):  # type: ignore[misc]
 
     def set_body_reader(self) -> None:
         super().set_body_reader()
-        self.body = Body(self.body.reader)
+        self.body = Body(self.body.reader, self.unreader)
         self.unreader.continue_due = self._expected_100_continue
         self._expected_100_continue = False
 

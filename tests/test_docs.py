@@ -1,0 +1,72 @@
+"""README and docs say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from subscriber.errors import SubscriberError
+from subscriber.model import State
+from tests.readme_tables import README, rewritten
+
+ROOT = README.parent
+FIDELITY = (ROOT / "docs" / "fidelity.md").read_text()
+TEXT = README.read_text()
+CONFORMANCE = [f"C{number}" for number in range(1, 19)]
+SEED_001 = [f"M{number}" for number in range(1, 80)]
+
+
+def test_the_tables_of_settings_and_commands_are_those_of_the_code() -> None:
+    assert rewritten(TEXT) == TEXT, "run `python -m tests.readme_tables`"
+
+
+@pytest.mark.parametrize("state", State)
+def test_each_row_state_is_explained(state: State) -> None:
+    assert f"`{state}`" in TEXT
+
+
+def slugs() -> list[str]:
+    """Every reason that code of the HTTP path gives to an error that is answered."""
+    files = ["tokens.py", "access.py", "keys.py", "web/reading.py"]
+    text = "".join((ROOT / "subscriber" / name).read_text() for name in files)
+    answered = re.findall(r"(?:InvalidToken|Forbidden|RefusedDelivery)\(.*?reason=\"(\w+)\"", text, re.DOTALL)
+    kinds = [kind.reason for kind in SubscriberError.__subclasses__() for kind in kind.__subclasses__()]
+    return sorted({*answered, *kinds})
+
+
+@pytest.mark.parametrize("slug", slugs())
+def test_each_reason_a_caller_can_get_is_listed(slug: str) -> None:
+    assert f"`{slug}`" in TEXT
+
+
+def test_the_list_of_reasons_is_read_from_the_code() -> None:
+    assert {"expired", "scope", "too_large", "store_busy"} <= set(slugs())
+
+
+@pytest.mark.parametrize("id", CONFORMANCE + SEED_001)
+def test_each_row_of_the_reference_and_of_the_seed_is_accounted_for(id: str) -> None:
+    assert re.search(rf"^\| {id} \|", FIDELITY, re.MULTILINE), f"docs/fidelity.md has no row {id}"
+
+
+def referenced_tests() -> list[str]:
+    return sorted(set(re.findall(r"tests/[\w/]+\.py::\w+", FIDELITY)))
+
+
+@pytest.mark.parametrize("reference", referenced_tests())
+def test_each_test_that_fidelity_names_exists(reference: str) -> None:
+    path, name = reference.split("::")
+    assert f"def {name}(" in (ROOT / path).read_text(), reference
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:subscriber|emulator|migrations|docs)/[\w/.]+)`", FIDELITY + TEXT)))
+)
+def test_each_place_that_the_documents_name_exists(path: str) -> None:
+    assert (ROOT / path).exists(), path
+
+
+def test_nothing_names_a_machine_or_a_person_s_folder() -> None:
+    for path in [README, *Path(ROOT / "docs").glob("*.md")]:
+        assert not re.search(r"/(home|root|Users)/\w+", path.read_text()), path

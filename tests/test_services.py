@@ -1,0 +1,126 @@
+"""The composition root: what a process is built of and what a worker does beside handling."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import migrations
+from emulator.processes import wait_until
+from subscriber import services
+from subscriber.errors import SchemaOutdated, StoreBusy
+from subscriber.metrics import Metrics
+from subscriber.model import Identity, Notification, State, Tenant
+from subscriber.services import Services, every, retention
+from subscriber.settings import Settings
+from subscriber.store import RowFilter, open_store
+
+START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+
+
+class World:
+    """A worker's services over a store whose clock the test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = START
+        url = f"sqlite:///{folder}/inbox.db"
+        migrations.apply(url)
+        built = services.build(Settings.from_environ({"DATABASE_URL": url}))
+        built.store.close()
+        store = open_store(url, clock=lambda: self.now)
+        self.services = Services(settings=built.settings, store=store, metrics=Metrics(), intake=built.intake)
+
+    def beat_once(self) -> None:
+        stop = threading.Event()
+        stop.set()
+        self.services._heartbeat()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.services.store.close()
+
+
+def notification(received_at: datetime) -> Notification:
+    return Notification(
+        tenant=Tenant("mindsphere", "custaa"),
+        key=b"k" * 22,
+        identity=Identity.TIMED,
+        topic="t",
+        received_at=received_at,
+        body=b"{}",
+    )
+
+
+def test_a_database_without_its_schema_is_refused_with_the_command_that_helps(tmp_path: Path) -> None:
+    with pytest.raises(SchemaOutdated, match="migrate"):
+        services.build(Settings.from_environ({"DATABASE_URL": f"sqlite:///{tmp_path}/empty.db"}))
+
+
+def test_a_worker_handles_what_was_accepted_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/inbox.db"
+    migrations.apply(url)
+    built = services.build(Settings.from_environ({"DATABASE_URL": url}))
+    built.store.inbox.add([notification(services.utc_now())])
+    stop = threading.Event()
+    worker = threading.Thread(target=built.work, args=(stop,))
+    worker.start()
+    reader = open_store(url)
+    wait_until("the handling", lambda: reader.reports.counts().done == 1, 20)
+    stop.set()
+    worker.join(20)
+    assert not worker.is_alive()
+    (row,) = reader.reports.rows(RowFilter(), 10).rows
+    assert (row.state, row.attempts) == (State.DONE, 1)
+    reader.close()
+
+
+def test_an_absence_longer_than_the_broker_s_patience_is_recorded_as_a_gap(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.beat_once()
+    world.now = START + timedelta(days=3)
+    world.beat_once()
+    assert world.services.store.registry.gaps() == []
+    world.now = START + timedelta(days=9)
+    world.beat_once()
+    (gap,) = world.services.store.registry.gaps()
+    assert (gap.lost_from, gap.lost_until) == (START + timedelta(days=3), START + timedelta(days=5))
+    assert [record.action for record in caplog.records if record.levelname == "ERROR"] == ["gap"]  # type: ignore[attr-defined]
+
+
+def test_keys_outlive_the_broker_s_retention_also_in_the_defaults() -> None:
+    wanted = retention(Settings.from_environ({}))
+    assert wanted.horizon == timedelta(days=7) == wanted.tombstone
+
+
+def test_only_one_process_prunes_at_a_time(world: World) -> None:
+    store = world.services.store
+    store.inbox.add([notification(START)])
+    world.now = START + timedelta(days=200)
+    assert store.registry.acquire("prune", "another", 60) is not None
+    world.services._prune()
+    store.registry.release("prune", "another")
+    world.services._prune()
+    assert store.registry.acquire("prune", "another", 60) is not None
+
+
+def test_a_job_that_fails_for_a_known_reason_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    stop = threading.Event()
+    runs = []
+
+    def job() -> None:
+        runs.append(1)
+        if len(runs) == 3:
+            stop.set()
+        raise StoreBusy("later")
+
+    every(0.0, stop, "job", job)
+    assert len(runs) == 3
+    assert {record.reason for record in caplog.records} == {"store_busy"}  # type: ignore[attr-defined]
