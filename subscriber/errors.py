@@ -14,6 +14,7 @@
     ├── NotFound                 404  no such row, or not yours: the two look alike
     ├── PlatformRefused               a platform said no, and will say so again
     ├── PlatformUnavailable           a platform did not answer, or asked to come later
+    ├── NoTunnel                      no address on the internet leads to this service's port
     ├── HandlerError                  a handler or sink failed at a notification: costs an attempt
     ├── SinkUnavailable               a receiver of ours is away: holds its route, costs no attempt
     ├── AlreadyRunning                another service holds the port or the database
@@ -160,6 +161,12 @@ class PlatformUnavailable(SubscriberError):
     ) -> None:
         super().__init__(detail, reason=reason)
         self.retry_after_seconds = retry_after_seconds
+
+
+class NoTunnel(SubscriberError):
+    """The tunnel's agent does not answer, or knows no address, or too many, that lead to our port."""
+
+    reason = "no_tunnel"
 
 
 class HandlerError(SubscriberError):

@@ -19,6 +19,7 @@ from subscriber.errors import SettingsError
 
 BROKER_RETENTION_DAYS = 4  # the Message Broker tries that long (seed 001); keys must be remembered longer
 MASK = "********"
+NGROK = "ngrok"  # as PUBLIC_URL: the address changes with every start of the agent, so it is asked for
 
 # Published by the platform's client libraries (reference, section 4), anchored and with the class spelled plainly.
 TOPIC_PATTERN = re.compile(r"mdsp\.[a-z0-9_-]+\.[a-z0-9_-]+\.v[0-9]+\.(pubsub|postbox)\.[a-z0-9_.-]+")
@@ -87,6 +88,11 @@ def http_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError("must be an http:// or https:// address")
     return text.rstrip("/")
+
+
+def public_address(text: str) -> str:
+    """An http(s) address, or the word that stands for "ask the tunnel's agent"."""
+    return text if text == NGROK else http_url(text)
 
 
 def json_pointer(text: str) -> str:
@@ -230,6 +236,15 @@ class Settings:
     )
     leaving_retention_days: int = setting(
         "LEAVING_RETENTION_DAYS", 30, "days that a departed tenant's data is kept", parse=at_least(0)
+    )
+    public_url: str = setting(
+        "PUBLIC_URL",
+        "",
+        "this service's own address, {public} in MDSP_URI_TEMPLATE; `ngrok` = ask the agent",
+        parse=public_address,
+    )
+    ngrok_api_url: str = setting(
+        "NGROK_API_URL", "http://127.0.0.1:4040/api", "where the ngrok agent answers", parse=http_url
     )
     metrics_token: str = setting("METRICS_TOKEN", "", "bearer token that /metrics demands", secret=True)
     worker_metrics_port: int = setting(

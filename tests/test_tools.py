@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import require
+from tests.tools import PATIENCE, require
 
 # "apt-get install PACKAGE" brings a program of the package's name, unless the package is called broken or empty
 APT_GET = """#!/bin/sh
@@ -17,7 +17,7 @@ case "$*" in
   *broken*) echo "E: Unable to locate package broken" >&2; exit 100 ;;
   *empty*|*update*) exit 0 ;;
 esac
-/bin/cp /bin/true "$here/$5"
+/bin/cp /bin/true "$here/$6"
 """
 
 
@@ -40,8 +40,8 @@ def test_a_program_that_is_there_is_used(machine: Path) -> None:
 def test_root_installs_what_is_missing(machine: Path) -> None:
     assert require("wanted", "wanted") == str(machine / "wanted")
     assert (machine / "calls").read_text().splitlines() == [
-        "--quiet update",
-        "--quiet install --yes --no-install-recommends wanted",
+        f"--quiet {PATIENCE} update",
+        f"--quiet {PATIENCE} install --yes --no-install-recommends wanted",
     ]
 
 

@@ -17,6 +17,7 @@ from typing import NoReturn
 import pytest
 
 APT_DEADLINE_S = 300  # per step; a browser with all it needs is some 300 MB
+PATIENCE = "--option=DPkg::Lock::Timeout=60"  # seconds; somebody else may be installing
 
 
 def require(command: str, *packages: str) -> str:
@@ -53,7 +54,7 @@ def _install(packages: tuple[str, ...]) -> str:
 def _apt_get(step: list[str]) -> str:
     """The last line of its complaint, empty if there is none."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "--quiet", *step]
+    command = ["apt-get", "--quiet", PATIENCE, *step]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=APT_DEADLINE_S)
     except subprocess.TimeoutExpired:

@@ -6,8 +6,8 @@
 import { createInterface } from "node:readline";
 import vendor from "@mindconnect/mindconnect-nodejs";
 
-// Gets its token handed instead of asking for one. The check that follows is the client's own.
-class Judge extends vendor.TokenManagerAuth {
+// The client with a token of ours in its hands, where it would have asked for one. The check of it is the client's own.
+class Handed extends vendor.TokenManagerAuth {
   constructor(credentials, token) {
     const { gateway, basicAuth, tenant, usertenant, appName, appVersion } = credentials;
     super(gateway, basicAuth, tenant, usertenant, appName, appVersion);
@@ -31,7 +31,7 @@ const actions = {
     const authorization = await client.GetToken();
     return client.HttpAction({ verb: "GET", gateway: client.GetGateway(), authorization, baseUrl: path });
   },
-  judge: (credentials, token) => new Judge(credentials, token).GetToken(),
+  check: (credentials, token) => new Handed(credentials, token).GetToken(),
 };
 
 async function answer(line) {
