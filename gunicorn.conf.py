@@ -25,6 +25,7 @@ from subscriber.settings import Settings
 
 FAILED = 1  # exit code for what may pass; the supervisor tries again
 REFUSED = 2  # exit code for what no restart cures; the supervisor ends
+SWITCH_SECONDS = 0.001  # a fifth of the default; below, threads change places more than they work
 OTHER_FILES = 200  # beside connections: listeners, database, metrics, logs
 
 
@@ -69,7 +70,7 @@ backlog = 1024  # a burst of connections; more than any process takes in one tur
 
 # How many.
 worker_class = Worker  # slow clients wait in a poller, see its module
-threads = 24  # they wait for commits most of the time; more threads cost the interpreter lock more than they give
+threads = 12  # no delivery waits in one (web/deferral.py); more only cost the interpreter lock
 worker_connections = 2000  # per process, idle and slow ones included; an idle one costs a few kilobytes
 # A long body must fit beside others, or it would never be taken at all.
 Worker.in_flight_bytes = max(Worker.in_flight_bytes, 3 * settings.max_body_bytes)
@@ -144,6 +145,8 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 
 def post_worker_init(worker: Worker) -> None:
     """The application is built and stays: the collector need not look at it again."""
+    # Who comes out of the database holds its lock until it gets the interpreter's back; other processes wait for that.
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
     worker.stopping = threading.Event()

@@ -7,7 +7,7 @@ import sys
 
 from bench import wrk
 
-NAMES = ("accept", "keys", "memory")
+NAMES = ("accept", "keys", "memory", "register")
 
 
 def main() -> int:

@@ -5,35 +5,59 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from flask import Flask
 
 from subscriber import services
 from subscriber.intake import Intake
-from subscriber.model import MINDSPHERE, DeadLetter, Notification, Outcome, Receipt
+from subscriber.model import MINDSPHERE, DeadLetter, Notification, Outcome, Receipt, to_millis
 from subscriber.settings import Settings
-from subscriber.store import Inbox
+from subscriber.store.sqlite.admission import Admission, Arrival
+from subscriber.store.sqlite.driver import open_writer
+from subscriber.store.sqlite.transaction import Transaction
 from subscriber.web import create_app
+
+
+class Known:
+    """Receipts that are here already."""
+
+    def __init__(self, receipts: list[Receipt]) -> None:
+        self._receipts = receipts
+
+    def receipts(self) -> list[Receipt]:
+        return self._receipts
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        callback()
 
 
 class Nothing:
     """Stores nothing and says it was new."""
 
-    def add(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> list[Receipt]:
-        return [Receipt(each.tenant, each.key, Outcome.NEW) for each in notifications]
+    def submit(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> Known:
+        return Known([Receipt(each.tenant, each.key, Outcome.NEW) for each in notifications])
 
 
 class OneByOne:
-    """The product's own store, one transaction per request: no request shares its commit with another's."""
+    """The product's own statements, one transaction per request: each thread has its connection, and SQLite's busy
+    handler keeps the writers apart. What a service does that was not told otherwise."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._turn = threading.Lock()
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._own = threading.local()
 
-    def add(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> list[Receipt]:
-        with self._turn:
-            return self._inbox.add(notifications, dead_letters)
+    def submit(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> Known:
+        if not hasattr(self._own, "connection"):
+            self._own.connection = open_writer(self._path, lock_wait_seconds=5.0)
+        connection = self._own.connection
+        connection.execute("BEGIN IMMEDIATE")
+        transaction = Transaction(connection, to_millis(services.utc_now()))
+        (receipts,) = Admission().perform(transaction, [Arrival(notifications, dead_letters)])
+        transaction.write_counters()
+        connection.execute("COMMIT")
+        return Known(cast(list[Receipt], receipts))
 
 
 def floor() -> Flask:
@@ -50,6 +74,6 @@ def _application(inbox: Nothing | None) -> Flask:
     built = services.build(Settings.from_environ(os.environ))
     assert built.settings.mindsphere is not None
     gates = {MINDSPHERE: services.mindsphere_gate(built.settings.mindsphere, built.metrics)}
-    behind = inbox or OneByOne(built.store.inbox)
-    intake = Intake(behind, gates, services.utc_now)  # type: ignore[arg-type]  # only `add` is called
+    behind = inbox or OneByOne(built.settings.database_url.removeprefix("sqlite:///"))
+    intake = Intake(behind, gates, services.utc_now)  # type: ignore[arg-type]  # only `submit` is called
     return create_app(dataclasses.replace(built, intake=intake))

@@ -35,8 +35,8 @@ FILL = """
 WITH RECURSIVE n(i, at) AS (SELECT 1, :start UNION ALL SELECT i + 1, at + :step FROM n WHERE i < :count)
 INSERT INTO inbox (tenant_id, key, identity, topic, channel, source, action, occurred_at, received_at, state,
                    attempts, not_before, settled_at, body)
-SELECT i % 4 + 1, unhex(printf('%012x', at)) || randomblob(16), 'timed', :topic, '', 'm-' || (i % 2000), 'UPDATE',
-       at, at, 'done', 1, at, at, NULL
+SELECT i % 4 + 1, CAST(unhex(printf('%012x', at)) || randomblob(16) AS BLOB), 'timed', :topic, '', 'm-' || (i % 2000),
+       'UPDATE', at, at, 'done', 1, at, at, NULL
 FROM n
 """
 

@@ -96,6 +96,7 @@ class Emulator:
         with self.journal.transaction() as db:
             self.ledger.clear()
             self.mindsphere.subscriptions.clear()
+            self.mindsphere.broker.calls.clear()
             db.execute("DELETE FROM facts")
             self.faults.clear()
             self.mindsphere.registry.reset()

@@ -14,9 +14,11 @@
     ├── NotFound                 404  no such row, or not yours: the two look alike
     ├── PlatformRefused               a platform said no, and will say so again
     ├── PlatformUnavailable           a platform did not answer, or asked to come later
+    ├── CredentialsOld                the application credentials end soon, or have ended
     ├── NoTunnel                      no address on the internet leads to this service's port
     ├── HandlerError                  a handler or sink failed at a notification: costs an attempt
     ├── SinkUnavailable               a receiver of ours is away: holds its route, costs no attempt
+    ├── LockHeld                      another instance does this now
     ├── AlreadyRunning                another service holds the port or the database
     ├── SchemaOutdated                the database wants `migrate` (or a newer program)
     └── SettingsError                 the environment is wrong: all problems at once
@@ -163,6 +165,12 @@ class PlatformUnavailable(SubscriberError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class CredentialsOld(SubscriberError):
+    """The application credentials are so old that they have to be issued anew now."""
+
+    reason = "credentials_old"
+
+
 class NoTunnel(SubscriberError):
     """The tunnel's agent does not answer, or knows no address, or too many, that lead to our port."""
 
@@ -180,6 +188,12 @@ class SinkUnavailable(SubscriberError):
 
     reason = "sink_unavailable"
     status = 503
+
+
+class LockHeld(SubscriberError):
+    """Only one instance may do this at a time, and another one does it now."""
+
+    reason = "lock_held"
 
 
 class AlreadyRunning(SubscriberError):

@@ -7,6 +7,7 @@ again; what returns was committed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -14,10 +15,10 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from subscriber.access import DeliveryRules
-from subscriber.errors import MalformedDelivery, RefusedDelivery
-from subscriber.model import DETAIL_CHARS, Claims, DeadLetter, Delivery, Notification, Outcome, Tenant
+from subscriber.errors import MalformedDelivery, RefusedDelivery, SubscriberError
+from subscriber.model import DETAIL_CHARS, Claims, DeadLetter, Delivery, Notification, Outcome, Receipt, Tenant
 from subscriber.platforms import PLATFORMS
-from subscriber.store import Inbox
+from subscriber.store import Inbox, Submission
 from subscriber.tokens import Verifier
 
 
@@ -43,6 +44,13 @@ class Kept(StrEnum):
     DEAD_LETTER = "dead_letter"  # at least one part of it was set aside
 
 
+class Arrived(NamedTuple):
+    """What a delivery holds for the store."""
+
+    notifications: Sequence[Notification]
+    dead_letters: Sequence[DeadLetter]
+
+
 class Intake:
     """Takes authenticated deliveries of all platforms into one inbox. ``clock`` says when they were received."""
 
@@ -65,13 +73,33 @@ class Intake:
 
         Raises ``Forbidden`` for tenants the caller may not write, ``Unavailable`` kinds if it could not be stored.
         """
-        delivery = Delivery(platform=platform, headers=headers, body=body, received_at=self._clock())
-        try:
-            notifications = PLATFORMS[platform].decode(delivery)
-        except MalformedDelivery as error:
-            self._bury(claims, delivery, error)
-            return Kept.DEAD_LETTER
-        return self._accept(self._permitted(claims, notifications))
+        arrived = self._read(claims, platform, headers, body)
+        return _kept(self._inbox.add(arrived.notifications, arrived.dead_letters), arrived)
+
+    def receive_later(
+        self,
+        claims: Claims,
+        platform: str,
+        headers: dict[str, str],
+        body: bytes,
+        then: Callable[[Kept | SubscriberError], None],
+    ) -> Callable[[], None]:
+        """The same without waiting for the store: ``then`` gets what became of it, or why it could not be stored.
+
+        It is called exactly once, usually by the store's thread, and must not block. A store whose turn to write does
+        not come calls nobody: call what this returns after 5 s or later, from a thread that may wait.
+        Raises ``Forbidden``.
+        """
+        arrived = self._read(claims, platform, headers, body)
+        submission = self._inbox.submit(arrived.notifications, arrived.dead_letters)
+        once = threading.Lock()
+
+        def tell() -> None:
+            if once.acquire(blocking=False):
+                then(_outcome(submission, arrived))
+
+        submission.when_done(tell)
+        return tell
 
     def refuse(self, claims: Claims, platform: str, refusal: RefusedDelivery, length: str) -> None:
         """Remember a delivery that policy refuses unread, so that its loss is seen. ``length`` as declared."""
@@ -86,6 +114,14 @@ class Intake:
         )
         self._inbox.add((), (letter,))
 
+    def _read(self, claims: Claims, platform: str, headers: dict[str, str], body: bytes) -> Arrived:
+        delivery = Delivery(platform=platform, headers=headers, body=body, received_at=self._clock())
+        try:
+            notifications = PLATFORMS[platform].decode(delivery)
+        except MalformedDelivery as error:
+            return Arrived((), self._letters(claims, delivery, error))
+        return Arrived(self._permitted(claims, notifications), ())
+
     def _permitted(self, claims: Claims, notifications: list[Notification]) -> list[Notification]:
         listed = [notification.tenant.name for notification in notifications]
         allowed = self._gates[notifications[0].platform].rules.for_tenants(claims, listed)
@@ -93,18 +129,13 @@ class Intake:
             return notifications
         return [notification for notification in notifications if notification.tenant.name in allowed]
 
-    def _accept(self, notifications: list[Notification]) -> Kept:
-        outcomes = {receipt.outcome for receipt in self._inbox.add(notifications)}
-        if Outcome.CONFLICT in outcomes:
-            return Kept.DEAD_LETTER
-        return Kept.ACCEPTED if Outcome.NEW in outcomes else Kept.DUPLICATE
-
-    def _bury(self, claims: Claims, delivery: Delivery, error: MalformedDelivery) -> None:
+    def _letters(self, claims: Claims, delivery: Delivery, error: MalformedDelivery) -> list[DeadLetter]:
+        """What cannot be read, filed under each tenant it is for."""
         platform = delivery.platform
         tenants: Sequence[str] = (claims.tenant,)
         if error.tenants:
             tenants = self._gates[platform].rules.for_tenants(claims, error.tenants)
-        letters = [
+        return [
             DeadLetter(
                 tenant=Tenant(platform, name),
                 reason=error.reason,
@@ -115,7 +146,20 @@ class Intake:
             )
             for name in tenants
         ]
-        self._inbox.add((), letters)
+
+
+def _outcome(submission: Submission, arrived: Arrived) -> Kept | SubscriberError:
+    try:
+        return _kept(submission.receipts(), arrived)
+    except SubscriberError as error:
+        return error
+
+
+def _kept(receipts: list[Receipt], arrived: Arrived) -> Kept:
+    outcomes = {receipt.outcome for receipt in receipts}
+    if arrived.dead_letters or Outcome.CONFLICT in outcomes:
+        return Kept.DEAD_LETTER
+    return Kept.ACCEPTED if Outcome.NEW in outcomes else Kept.DUPLICATE
 
 
 def _digest(data: bytes) -> bytes:

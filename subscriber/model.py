@@ -6,7 +6,7 @@ and the stores keep. Words: see the glossary in README.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -210,3 +210,5 @@ class DeadLetter:
 
 
 DETAIL_CHARS = 500  # text from strangers that rows, pages and logs keep: one screen line or six
+
+Params = Mapping[str, str | int | Sequence[str]]  # of a query; a list repeats its name

@@ -13,10 +13,10 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
-from subscriber.errors import SettingsError
-from subscriber.model import Dead, Done, Notification, Retry
+from subscriber.errors import HandlerError, SettingsError
+from subscriber.model import Dead, Done, Notification, Params, Retry, Tenant
 from subscriber.settings import Settings
 
 Answer = Done | Retry | Dead | None  # None is Done()
@@ -25,12 +25,41 @@ HANDLER = "handler"  # the handler's own name among the sinks of a row: no sink 
 KNOWN_TOPICS = 1024  # (platform, topic) pairs whose routes are remembered; four platforms know some dozens
 
 
+class PlatformClient(Protocol):
+    """Reads a platform's APIs in the name of one tenant: most notifications are hints, this fetches the state."""
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        """The parsed JSON at ``path`` below the platform's gateway, None for an empty answer.
+
+        ``path`` starts with /api/ and carries no query; ``params`` become one, a list repeats its name. Retries and
+        waits for up to some minutes while the lease is renewed. Answers above 1 MiB are refused: ask in pages.
+
+        Raises ``PlatformRefused`` (its ``upstream_status`` is 404 where the thing is gone), ``PlatformUnavailable``
+        when asking later may help, ``HandlerError`` where this notification's platform has no client, and
+        ``ValueError`` for a path that leads elsewhere. A handler may let all of them pass: then the notification is
+        tried again.
+        """
+
+
+class NoClient:
+    """Stands where a notification's platform has no client: asking is an error of the handler, and says so."""
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        detail = "attempt.platform.get: this notification's platform is off here, or has no API to read from"
+        raise HandlerError(detail, reason="no_platform_client")
+
+
+NO_CLIENT = NoClient()
+PlatformClients = Callable[[Tenant], PlatformClient]
+
+
 @dataclass(slots=True, eq=False)
 class RunningAttempt:
     """The attempt as its handler sees it."""
 
     number: int  # from 1; a held attempt does not count
     lease_until: datetime  # moves on while the handler runs; past it, the notification may run elsewhere
+    platform: PlatformClient = NO_CLIENT  # speaks for the notification's tenant
 
 
 class Handler(Protocol):

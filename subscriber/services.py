@@ -14,16 +14,22 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from subscriber.access import DeliveryRules
+from subscriber.credentials import Credentials
 from subscriber.errors import KeysUnavailable, SubscriberError
 from subscriber.intake import Gate, Intake
 from subscriber.keys import KeySource, fetch_keys
 from subscriber.metrics import Metrics, serve_metrics
 from subscriber.model import MINDSPHERE
 from subscriber.settings import BROKER_RETENTION_DAYS, MindSphereSettings, Settings
-from subscriber.store import Retention, Store, open_store
+from subscriber.store import Retention, Store, TenantState, open_store
 from subscriber.tokens import Verifier
+
+if TYPE_CHECKING:
+    from subscriber.platform_client import Clients
+    from subscriber.provisioning import Provisioning
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +52,7 @@ class Services:
     store: Store
     metrics: Metrics
     intake: Intake
+    credentials: Credentials | None = None  # None: MindSphere is off
 
     def beat(self, stop: threading.Event) -> None:
         """Say every minute that deliveries are accepted here; every web process does, beside its requests."""
@@ -59,10 +66,12 @@ class Services:
 
         settings = self.settings
         sinks = [forward(settings.forward_url, settings.forward_secret or None)] if settings.forward_url else []
+        clients = self._platform_clients(stop)
+        routes, provisioning = load(settings.handlers, settings), self._provisioning(stop)
         dispatcher = Dispatcher(
             self.store.inbox,
             self.store.registry,
-            load(settings.handlers, settings),
+            routes,
             policy=RetryPolicy(
                 max_attempts=settings.max_attempts,
                 base_seconds=settings.retry_base_seconds,
@@ -70,14 +79,37 @@ class Services:
             ),
             threads=settings.worker_threads,
             sinks=sinks,
+            built_in=[provisioning.route] if provisioning else [],
+            platform_client=clients,
             observer=self.metrics,
         )
         with ExitStack() as stack:
             stack.callback(self.store.close)
+            stack.callback(clients.close)
             stack.enter_context(self._own_metrics())
             pruning = threading.Thread(target=every, args=(PRUNE_SECONDS, stop, "prune", self._prune), daemon=True)
             pruning.start()
+            if provisioning:
+                stack.enter_context(provisioning.running())
             dispatcher.run(stop)
+
+    def _provisioning(self, stop: threading.Event) -> Provisioning | None:
+        """Who comes and goes, and their subscriptions; None where MindSphere is off."""
+        from subscriber.provisioning import Provisioning, load_hook
+        from subscriber.registration import build
+
+        hook = load_hook(self.settings.handlers)
+        if self.settings.mindsphere is None:
+            return None
+        return Provisioning(self.settings, self.store, build(self.settings, self.store, stop=stop), hook, stop)
+
+    def _platform_clients(self, stop: threading.Event) -> Clients:
+        """What handlers read platforms with; one gateway a platform, so that its tokens are shared."""
+        from subscriber.platform_client import Clients
+        from subscriber.token_manager import open_gateway
+
+        mindsphere = self.settings.mindsphere
+        return Clients({} if mindsphere is None else {MINDSPHERE: open_gateway(mindsphere, stop=stop)})
 
     def _heartbeat(self) -> None:
         gap = self.store.registry.heartbeat(MINDSPHERE, timedelta(days=BROKER_RETENTION_DAYS))
@@ -88,6 +120,8 @@ class Services:
                 gap.lost_until.isoformat(),
                 extra={"action": "gap", "platform": gap.platform},
             )
+        if self.credentials is not None:
+            self.credentials.see()
 
     def _prune(self) -> None:
         """Forget what retention allows, unless another process is at it."""
@@ -121,7 +155,15 @@ def build(settings: Settings) -> Services:
     store = open_store(settings.database_url)
     metrics = Metrics()
     gates = {MINDSPHERE: mindsphere_gate(settings.mindsphere, metrics)} if settings.mindsphere else {}
-    return Services(settings=settings, store=store, metrics=metrics, intake=Intake(store.inbox, gates, utc_now))
+    if settings.mindsphere:
+        watch_registration(store, metrics)
+    return Services(
+        settings=settings,
+        store=store,
+        metrics=metrics,
+        intake=Intake(store.inbox, gates, utc_now),
+        credentials=mindsphere_credentials(settings.mindsphere, store, metrics) if settings.mindsphere else None,
+    )
 
 
 def mindsphere_gate(settings: MindSphereSettings, metrics: Metrics) -> Gate:
@@ -138,6 +180,30 @@ def mindsphere_gate(settings: MindSphereSettings, metrics: Metrics) -> Gate:
             own_client_id=settings.client_id,
         ),
     )
+
+
+def mindsphere_credentials(settings: MindSphereSettings, store: Store, metrics: Metrics) -> Credentials:
+    """The configured credentials, whose age metrics show from now on."""
+    credentials = Credentials(settings.client_id, store.registry, utc_now)
+    metrics.watch("credentials_age_days", "days since the application credentials came in use", credentials.age_days)
+    return credentials
+
+
+def watch_registration(store: Store, metrics: Metrics) -> None:
+    """Metrics of subscriptions and tenants, which live in the store: every process can show them."""
+
+    def count(name: str) -> Callable[[], float]:
+        return lambda: store.registry.tally(MINDSPHERE).get(name, 0)
+
+    def reconciled_at() -> float:
+        last = store.registry.census(MINDSPHERE).reconciled_at
+        return 0.0 if last is None else last.timestamp()
+
+    for state in ("active", "failed", "stale"):
+        metrics.watch(f"subscriptions_{state}", f"subscriptions that are {state}", count(f"subscriptions_{state}"))
+    for state in (TenantState.ACTIVE, TenantState.LEAVING, TenantState.GONE):
+        metrics.watch(f"tenants_{state}", f"tenants that are {state}", count(f"tenants_{state}"))
+    metrics.watch("reconciled_timestamp_seconds", "when every subscription was last in place", reconciled_at)
 
 
 def counted(metrics: Metrics) -> Callable[[str], bytes]:

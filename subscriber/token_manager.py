@@ -4,11 +4,17 @@
 good; ``Gateway`` sends a request in a tenant's name. Tokens stay in memory: they are never stored, logged or shown.
 Nothing here verifies a token, they are not ours to judge (``tokens`` does that for those we receive). The platform's
 words are in ``platforms.mindsphere_api``.
+
+A token is renewed early, and earlier still by chance, so that processes which started together do not all ask in the
+same second. While the Token Manager throttles, nobody here asks it, for any tenant; a token that has not ended yet
+serves on meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import random
 import threading
 import time
 from collections import OrderedDict
@@ -24,12 +30,15 @@ from subscriber.platforms.mindsphere_api import (
     token_request,
     unverified_lifetime,
 )
-from subscriber.transport import Answer, Transport
+from subscriber.settings import MindSphereSettings
+from subscriber.transport import THROTTLED, Answer, Transport
 
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 60.0  # a token must outlive the call it is used for, with its repetitions
 RENEW_SHARE = 0.1  # of its lifetime, if that is more: three minutes of the usual half hour
+RENEW_AGAIN_SECONDS = 10.0  # a renewal that failed is tried so much later, as long as the old token lives
+CALL_SECONDS = 30.0  # what an old token must still live to be used: one answer may take that long
 REFUSAL_SECONDS = 30.0  # a refusal is final for a while: every topic of a tenant would ask again
 MAX_TENANTS = 1_024  # tokens kept; at a few kilobytes each some megabytes
 
@@ -40,6 +49,7 @@ class _Known:
 
     until: float
     token: str = field(default="", repr=False)
+    expires_at: float = 0.0  # of the token, in seconds since 1970; 0 if it does not say
     error: PlatformRefused | PlatformUnavailable | None = None
 
     def result(self) -> str:
@@ -57,12 +67,18 @@ class TokenManager:
         transport: Transport,
         *,
         now: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
         max_tenants: int = MAX_TENANTS,
     ) -> None:
-        """``now`` yields seconds since 1970. ``max_tenants`` tokens are kept, those used last."""
+        """``now`` yields seconds since 1970, ``jitter`` numbers from 0 up to 1.
+
+        ``max_tenants`` tokens are kept, those used last.
+        """
         self.application = application
         self._transport = transport
         self._now = now
+        self._jitter = jitter
+        self._throttled_until = 0.0  # seconds since 1970
         self._max_tenants = max_tenants
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()  # least recently used first
@@ -110,17 +126,44 @@ class TokenManager:
             self._known.popitem(last=False)
 
     def _ask(self, user_tenant: str) -> _Known:
-        request = token_request(self.application, user_tenant)
         try:
-            answer = self._transport.send(request.method, request.path, request.headers, request.body)
+            answer = self._send(token_request(self.application, user_tenant))
             token = read_token(answer.status, answer.body, self.application, user_tenant)
         except PlatformRefused as error:
             _log("token_refused", user_tenant, error.reason)
             return _Known(self._now() + REFUSAL_SECONDS, error=error)
         except PlatformUnavailable as error:
             _log("token_unavailable", user_tenant, error.reason)
-            return _Known(self._now() + (error.retry_after_seconds or 0), error=error)
-        return _Known(renew_at(token, self._now()), token)
+            return self._without_new_token(user_tenant, error)
+        return self._fresh(token)
+
+    def _fresh(self, token: str) -> _Known:
+        lifetime = unverified_lifetime(token)
+        expires_at = 0.0 if lifetime is None else lifetime.expires_at
+        return _Known(renew_at(token, self._now(), self._jitter()), token, expires_at)
+
+    def _send(self, request: ApiRequest) -> Answer:
+        """Ask, unless throttled: the limit is the application's, what one tenant's request was told holds for all."""
+        left = math.ceil(self._throttled_until - self._now())
+        if left > 0:
+            detail = f"the Token Manager throttles this application for another {left} s"
+            raise PlatformUnavailable(detail, reason=THROTTLED, retry_after_seconds=left)
+        try:
+            return self._transport.send(request.method, request.path, request.headers, request.body)
+        except PlatformUnavailable as error:
+            if error.reason == THROTTLED:
+                self._throttled_until = self._now() + (error.retry_after_seconds or 0)
+            raise
+
+    def _without_new_token(self, user_tenant: str, error: PlatformUnavailable) -> _Known:
+        """The old token while it lives, else the error, for as long as the Token Manager asked to be left alone."""
+        now, asked_seconds = self._now(), error.retry_after_seconds or 0
+        with self._lock:
+            old = self._known.get(user_tenant)
+        if old is not None and now + CALL_SECONDS < old.expires_at:
+            again = now + max(RENEW_AGAIN_SECONDS, asked_seconds)
+            return replace(old, until=min(again, old.expires_at - CALL_SECONDS))
+        return _Known(now + asked_seconds, error=error)
 
 
 class Gateway:
@@ -156,14 +199,39 @@ class Gateway:
         return self._transport.send(signed.method, signed.path, signed.headers, signed.body)
 
 
-def renew_at(token: str, now: float) -> float:
-    """When to ask for the next token, in seconds since 1970; ``now`` if the token does not say when it ends."""
+def application_of(settings: MindSphereSettings) -> Application:
+    """The configured application with its credentials."""
+    return Application(
+        name=settings.app,
+        version=settings.version,
+        host_tenant=settings.host_tenant,
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+    )
+
+
+def open_gateway(
+    settings: MindSphereSettings, *, stop: threading.Event, jitter: Callable[[], float] = random.random
+) -> Gateway:
+    """The gateway of the configured application; one per process, so that its tokens are shared.
+
+    ``stop`` ends its waiting between attempts. ``close`` it at the end.
+    """
+    transport = Transport(settings.gateway_url, pause=stop.wait, jitter=jitter)
+    return Gateway(TokenManager(application_of(settings), transport, jitter=jitter), transport)
+
+
+def renew_at(token: str, now: float, jitter: float) -> float:
+    """When to ask for the next token, in seconds since 1970; ``now`` if the token does not say when it ends.
+
+    ``jitter``, from 0 up to 1, moves it up to as much earlier again as it is early anyway.
+    """
     lifetime = unverified_lifetime(token)
     if lifetime is None:
         return now
     issued_at = now if lifetime.issued_at is None else lifetime.issued_at
     early = max(RENEW_SECONDS, RENEW_SHARE * (lifetime.expires_at - issued_at))
-    return lifetime.expires_at - early
+    return lifetime.expires_at - early * (1.0 + jitter)
 
 
 def _log(action: str, user_tenant: str, reason: str) -> None:

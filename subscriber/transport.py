@@ -48,8 +48,9 @@ BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_MAX_SECONDS = 8.0
 PATIENCE_SECONDS = 15  # a longer Retry-After is handed to the caller instead of being waited for
 RETRY_AFTER_MAX_SECONDS = 86_400  # nobody is believed who asks for more than a day
-POOLED_CONNECTIONS = 8  # as many as registration uses at once
+POOLED_CONNECTIONS = 8  # as many as handlers run at once by default
 HOPELESS = ("tls", "answer_too_large")  # the same again at once would end the same
+THROTTLED = "throttled"  # reason of the error for a 429
 
 Pause = Callable[[float], bool]  # waits so many seconds; True = stop, do not try again (``Event.wait`` fits)
 
@@ -72,34 +73,41 @@ class Transport:
         *,
         connect_seconds: float = CONNECT_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
+        attempts: int = ATTEMPTS,
+        connections: int = POOLED_CONNECTIONS,
         pause: Pause | None = None,
         jitter: Callable[[], float] = random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``pause`` waits between attempts; hand in the ``wait`` of a stop event to end waiting early.
 
-        ``jitter`` yields numbers from 0 up to 1. ``now`` is only for a Retry-After that names a date.
+        ``attempts`` 1: the caller has a patience of its own, and tells of failures itself. ``connections`` are kept
+        for the next request. ``jitter`` yields numbers from 0 up to 1. ``now`` is only for a Retry-After that names
+        a date.
         """
         self.base_url = base_url.rstrip("/")
         self._timeout = (connect_seconds, answer_seconds)
+        self._attempts = attempts
         self._pause = pause or threading.Event().wait
         self._jitter = jitter
         self._now = now
-        self._session = _session(self.base_url)
+        self._session = _session(self.base_url, connections)
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """Send, and repeat while the far side is away, throttles (429) or fails (5xx).
 
-        ``path`` starts with a slash and may carry a query. Raises ``PlatformUnavailable`` after ``ATTEMPTS``, or as
+        ``path`` starts with a slash and may carry a query. Raises ``PlatformUnavailable`` after ``attempts``, or as
         soon as the far side asks for more than ``PATIENCE_SECONDS``.
         """
-        for number in range(1, ATTEMPTS + 1):
+        for number in range(1, self._attempts + 1):
             try:
                 return self._attempt(method, path, headers, body)
             except PlatformUnavailable as error:
                 delay = self._delay(number, error.retry_after_seconds)
                 hopeless = error.reason in HOPELESS or delay > PATIENCE_SECONDS
-                if number == ATTEMPTS or hopeless or self._pause(delay):
+                if self._attempts == 1:
+                    raise
+                if number == self._attempts or hopeless or self._pause(delay):
                     _log_given_up(method, path, number, error)
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -120,7 +128,7 @@ class Transport:
         later = "" if asked_seconds is None else f", come back in {asked_seconds} s"
         raise PlatformUnavailable(
             f"{method} {_without_query(path)} was answered {answer.status}{later}",
-            reason="throttled" if answer.status == 429 else "platform_failed",
+            reason=THROTTLED if answer.status == 429 else "platform_failed",
             retry_after_seconds=asked_seconds,
         )
 
@@ -160,12 +168,12 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> int | None:
     return min(max(0, round((moment - now).total_seconds())), RETRY_AFTER_MAX_SECONDS)
 
 
-def _session(base_url: str) -> requests.Session:
+def _session(base_url: str, connections: int) -> requests.Session:
     session = requests.Session()
     session.headers.update({"User-Agent": "notification-subscriber", "Accept-Encoding": "identity"})
     session.auth = _keep_authorization
     session.cookies.set_policy(_NoCookies())
-    session.mount(base_url.split("://", 1)[0] + "://", _Adapter(pool_maxsize=POOLED_CONNECTIONS))
+    session.mount(base_url.split("://", 1)[0] + "://", _Adapter(pool_maxsize=connections))
     return session
 
 

@@ -57,6 +57,7 @@ class SmallPlatform:
         self.refused_tokens: set[str] = set()  # the broker answers 401 to these
         self.refused_verbs: set[str] = set()
         self.replies: dict[str, Reply] = {}  # by tenant/topic, tenant, or the last part of the path
+        self.retry_after = 0  # seconds that a 429 asks for; 0: it says nothing
         self.pages: Callable[[int], Reply] | None = None  # replaces the list of user tenants
         self.open = threading.Event()  # while clear, the Token Manager does not answer
         self.open.set()
@@ -145,6 +146,9 @@ class SmallPlatform:
         for name in (f"{tenant}/{topic}", topic):
             if name in self.replies:
                 return self.replies[name]
+        if method == "GET":
+            uri = self.subscriptions.get((tenant, topic))
+            return (404, refusal("noMatch")) if uri is None else (200, {"uri": uri})
         with self._lock:
             status = 200 if (tenant, topic) in self.subscriptions else 201
             self.subscriptions[tenant, topic] = body["uri"]
@@ -164,6 +168,8 @@ def _handler(platform: SmallPlatform) -> type[BaseHTTPRequestHandler]:
             content = b"" if reply is None else orjson.dumps(reply)
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
+            if status == 429 and platform.retry_after:
+                self.send_header("Retry-After", str(platform.retry_after))
             self.end_headers()
             self.wfile.write(content)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from subscriber.errors import SettingsError
+from subscriber.errors import HandlerError, SettingsError
 from subscriber.handlers import keep
 from subscriber.model import Identity, Notification, Tenant
 from subscriber.routes import Route, RoutingTable, RunningAttempt, load
@@ -169,3 +169,9 @@ def test_problems_that_a_table_raises_itself_are_passed_on(tmp_path: Path, modul
 def test_the_attempt_shows_its_number_and_its_lease() -> None:
     until = datetime(2026, 3, 2, tzinfo=UTC)
     assert (RunningAttempt(2, until).number, RunningAttempt(2, until).lease_until) == (2, until)
+
+
+def test_an_attempt_without_a_platform_says_so_only_when_asked() -> None:
+    attempt = RunningAttempt(1, datetime(2026, 3, 2, tzinfo=UTC))
+    with pytest.raises(HandlerError, match="no API to read from"):
+        attempt.platform.get("/api/x")

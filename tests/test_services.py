@@ -95,6 +95,26 @@ def test_an_absence_longer_than_the_broker_s_patience_is_recorded_as_a_gap(
     assert [record.action for record in caplog.records if record.levelname == "ERROR"] == ["gap"]  # type: ignore[attr-defined]
 
 
+def test_the_first_beat_remembers_since_when_the_credentials_are_used(tmp_path: Path) -> None:
+    environ = {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/inbox.db",
+        "MDSP_KEY_STORE_CLIENT_ID": "acmeop-alarmapi-v1.4.2",
+        "MDSP_KEY_STORE_CLIENT_SECRET": "canary-s3cret",
+        "MDSP_OS_VM_APP_NAME": "alarmapi",
+        "MDSP_OS_VM_APP_VERSION": "v1.4.2",
+    }
+    migrations.apply(environ["DATABASE_URL"])
+    built = services.build(Settings.from_environ(environ))
+    registry = built.store.registry
+    assert registry.credentials_since("acmeop-alarmapi-v1.4.2") is None
+    built._heartbeat()
+    since = registry.credentials_since("acmeop-alarmapi-v1.4.2")
+    built._heartbeat()
+    assert since and registry.credentials_since("acmeop-alarmapi-v1.4.2") == since
+    built.store.close()
+    assert not any(b"canary-s3cret" in file.read_bytes() for file in tmp_path.iterdir())
+
+
 def test_keys_outlive_the_broker_s_retention_also_in_the_defaults() -> None:
     wanted = retention(Settings.from_environ({}))
     assert wanted.horizon == timedelta(days=7) == wanted.tombstone

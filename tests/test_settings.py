@@ -142,3 +142,11 @@ def test_every_value_is_listed_with_its_origin() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings.from_environ({}).port = 1  # type: ignore[misc]
+
+
+def test_the_service_s_own_address_is_one_or_is_asked_of_the_agent() -> None:
+    assert Settings.from_environ({}).public_url == ""
+    assert Settings.from_environ({"PUBLIC_URL": "https://me.example/"}).public_url == "https://me.example"
+    asking = Settings.from_environ({"PUBLIC_URL": "ngrok"})
+    assert (asking.public_url, asking.ngrok_api_url) == ("ngrok", "http://127.0.0.1:4040/api")
+    assert "PUBLIC_URL" in problems(PUBLIC_URL="grok")[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable
 
 from aiohttp import web
@@ -61,6 +62,7 @@ class Broker:
         self._faults = faults
         self._panel = panel
         self.on_dropped: Callable[[int], None] = lambda subscription: None
+        self.calls: Counter[tuple[str, int]] = Counter()  # by method and status, since the start or the last reset
 
     def routes(self) -> list[web.RouteDef]:
         subscription = "subscribers/{id}/versions/{version}/topics/{topic}"
@@ -72,10 +74,20 @@ class Broker:
             ("POST", "topics/{topic}/sendmessage", self.send_message),
         ]
         return [
-            web.route(method, f"{base}/api/messagebroker/{{api:v[45]}}/{path}", guarded(handler))
+            web.route(method, f"{base}/api/messagebroker/{{api:v[45]}}/{path}", self._counted(guarded(handler)))
             for base in ("", "/gateway")
             for method, path, handler in calls
         ]
+
+    def _counted(self, handler: Handler) -> Handler:
+        """Rehearsals ask how often an application called, not only what came of it."""
+
+        async def count(request: web.Request) -> web.StreamResponse:
+            response = await handler(request)
+            self.calls[request.method, response.status] += 1
+            return response
+
+        return count
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         """Create (201) or change (200) a subscription; the answer repeats the body."""

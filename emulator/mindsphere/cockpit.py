@@ -47,6 +47,7 @@ class Cockpit:
             ("POST", "/applications"): self.register,
             ("GET", "/service-credentials"): self.service_credentials,
             ("GET", "/subscriptions"): self.subscriptions,
+            ("GET", "/calls"): self.calls,
             ("POST", "/rotate-keys"): self.rotate_keys,
             ("POST", "/tokens"): self.mint,
         }
@@ -168,6 +169,13 @@ class Cockpit:
         page = self._platform.subscriptions.page(fields.whole("after", 0, high=2**53), limit)
         items = [{"number": entry.id, **entry.key._asdict(), "uri": entry.uri} for entry in page]
         return {"items": items, "next": items[-1]["number"] if len(items) == limit else None}
+
+    async def calls(self, fields: Fields) -> Mapping[str, object]:
+        """How often the Message Broker was called, by method and status; counted in memory."""
+        found: dict[str, dict[str, int]] = {}
+        for (method, status), count in sorted(self._platform.broker.calls.items()):
+            found.setdefault(method, {})[str(status)] = count
+        return {"calls": found}
 
     # keys and tokens
 

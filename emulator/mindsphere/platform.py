@@ -17,6 +17,7 @@ from emulator.knobs import Panel
 from emulator.ledger import Ledger
 from emulator.mindsphere.access import Access
 from emulator.mindsphere.addresses import Addresses
+from emulator.mindsphere.assets import Assets
 from emulator.mindsphere.broker import Broker
 from emulator.mindsphere.delivery import Courier
 from emulator.mindsphere.gateway import Gateway
@@ -71,6 +72,7 @@ class MindSphere:
         self._services = (
             self.broker,
             TokenManager(self.registry, access, faults, panel),
+            Assets(self.registry, access, faults, panel),
             Piam(self.keys, self.registry, access, faults, panel),
             self.gateway,  # last: its paths are the most general
         )

@@ -56,6 +56,11 @@ def iso(millis: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
 
 
+def asset_id(tenant: str, number: int) -> str:
+    """The id of a tenant's asset: the same for ever, and nobody else's."""
+    return blake2b(f"{tenant}/{number}".encode(), digest_size=16).hexdigest()
+
+
 class Composer:
     """Makes message bodies. The same seed and moments give the same bodies."""
 
@@ -65,8 +70,7 @@ class Composer:
 
     def asset_id(self, tenant: str) -> str:
         """One of the tenant's assets: a fleet of stable size, so that messages of one asset follow each other."""
-        number = self._rng.randrange(self._assets)
-        return blake2b(f"{tenant}/{number}".encode(), digest_size=16).hexdigest()
+        return asset_id(tenant, self._rng.randrange(self._assets))
 
     def uuid(self) -> str:
         raw = f"{self._rng.getrandbits(128):032x}"

@@ -75,8 +75,8 @@ INBOX = (
     "CREATE UNIQUE INDEX inbox_key ON inbox (tenant_id, key)",
     # A tenant's newest rows.
     "CREATE INDEX inbox_tenant ON inbox (tenant_id, seq)",
-    # What else came from this source, and is any of it later?
-    "CREATE INDEX inbox_source ON inbox (tenant_id, source, seq) WHERE source <> ''",
+    # Has anything later come from this source? What came from it at all?
+    "CREATE INDEX inbox_source ON inbox (tenant_id, source, occurred_at) WHERE source <> ''",
     # Which lanes have work, and which row of a lane waits longest?
     "CREATE INDEX inbox_pending ON inbox (tenant_id, topic, not_before, seq) WHERE state = 'pending'",
     # Which leases ran out?
@@ -104,7 +104,8 @@ INBOX = (
     """,
     "CREATE INDEX dead_letters_tenant ON dead_letters (tenant_id, id)",
     "CREATE INDEX dead_letters_last ON dead_letters (last_at)",
-    # Counted in the transaction of the rows they count. Pages and alarms read these, never the big tables.
+    # Counted in the transaction of the rows they count. Pages and alarms read these, never the big tables. `writer`
+    # is always 0 here, where one writes at a time; elsewhere each writer has rows of its own.
     """
     CREATE TABLE minutes (
         minute INTEGER NOT NULL,
@@ -114,6 +115,16 @@ INBOX = (
         count INTEGER NOT NULL,
         PRIMARY KEY (minute, tenant_id, event, writer)
     ) STRICT, WITHOUT ROWID
+    """,
+    # Each new row is counted by the statement that inserts it, whichever that is; `not_before` is then the time of
+    # acceptance. A tenant that was erased gets no row any more, not even from a process that has not heard of it.
+    """
+    CREATE TRIGGER inbox_accepted AFTER INSERT ON inbox BEGIN
+        SELECT RAISE (ABORT, 'the tenant is gone') FROM tenants WHERE id = NEW.tenant_id AND state = 'gone';
+        INSERT INTO minutes (minute, tenant_id, event, writer, count)
+        VALUES (NEW.not_before / 60000, NEW.tenant_id, 'accepted', 0, 1)
+        ON CONFLICT DO UPDATE SET count = count + 1;
+    END
     """,
     # Counts that never fall: they outlive minutes and rows. Tenant 0 keeps the numbers of those erased.
     """
@@ -186,6 +197,58 @@ def inbox(db: Database) -> None:
 
 
 schema(name="0001_inbox")(inbox)
+
+ROSTER = (
+    # Whom a platform has given the application to, as lists and notices say. By name: a notice may come before
+    # anything else of a tenant, also the one that it has left.
+    """
+    CREATE TABLE roster (
+        platform TEXT NOT NULL,
+        name TEXT NOT NULL,
+        member INTEGER NOT NULL CHECK (member IN (0, 1)),
+        missed INTEGER NOT NULL DEFAULT 0,
+        heard_at INTEGER,
+        told TEXT NOT NULL DEFAULT '' CHECK (told IN ('', 'joined', 'left')),
+        PRIMARY KEY (platform, name)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE censuses (
+        platform TEXT PRIMARY KEY,
+        read_at INTEGER,
+        waiting INTEGER NOT NULL DEFAULT 0,
+        reconciled_at INTEGER
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+
+def roster(db: Database) -> None:
+    """Who is provisioned, and what was last read and done about it."""
+    for statement in ROSTER:
+        db.execute(statement)
+
+
+schema(name="0002_roster")(roster)
+
+CREDENTIALS = (
+    # Nobody can be asked when credentials were issued, so the day they were first used is kept. Never a secret.
+    """
+    CREATE TABLE credentials (
+        client_id TEXT PRIMARY KEY,
+        since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+
+def credentials(db: Database) -> None:
+    """Since when which application credentials are used."""
+    for statement in CREDENTIALS:
+        db.execute(statement)
+
+
+schema(name="0003_credentials")(credentials)
 
 
 def pending(path: str) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from subscriber.cli import dead, inbox, operate, register, service, tenants
+from subscriber.cli import dead, inbox, operate, register, service, tenants, tunnel
 from subscriber.cli.session import FAILED, INTERRUPTED, MISUSE, Session, current, read_env_file
 from subscriber.cli.terminal import Output, output_option, printable
 from subscriber.errors import (
@@ -108,6 +108,7 @@ for command in (
     migrate,
     service.settings,
     register.register,
+    register.unregister,
     tenants.tenants,
     inbox.inbox,
     dead.dead,
@@ -115,5 +116,6 @@ for command in (
     operate.resume,
     operate.prune,
     operate.check,
+    tunnel.tunnel,
 ):
     commands.add_command(command)

@@ -99,16 +99,20 @@ def prune(out: Output) -> None:
 
 @click.command()
 @click.option("--offline", is_flag=True, help="Do not ask the platform whether the credentials are good.")
+@click.option("--renewed", is_flag=True, help="First remember that the credentials were issued anew today.")
 @output_option
-def check(out: Output, offline: bool) -> None:
+def check(out: Output, offline: bool, renewed: bool) -> None:
     """Look for what needs an operator.
 
-    The store's integrity, gaps, failed subscriptions, credentials. Exit code 1 if there is something.
+    The store's integrity, gaps, failed subscriptions, credentials and their age, the certificate. Exit code 1 if
+    there is something.
     """
     session = current()
     settings = session.settings()
     with session.store() as store, out.busy("Checking"):
-        findings = [*store.inbox.check(), *_findings(store, settings)]
+        if renewed:
+            _renew(store, settings)
+        findings = [*store.inbox.check(), *_findings(store, settings), *_dated(store, settings)]
         if not offline and settings.mindsphere is not None:
             findings.append(_credentials(store, settings))
     out.table(("name", "ok", "detail"), [asdict(finding) for finding in findings])
@@ -133,8 +137,32 @@ def _findings(store: Store, settings: Settings) -> Iterator[Finding]:
     yield Finding(name="subscriptions", ok=not failed, detail=text)
 
 
+def _renew(store: Store, settings: Settings) -> None:
+    from subscriber.credentials import Credentials
+    from subscriber.services import utc_now
+
+    if settings.mindsphere is None:
+        raise click.UsageError("there are no credentials: MDSP_KEY_STORE_CLIENT_ID is not set")
+    Credentials(settings.mindsphere.client_id, store.registry, utc_now).renew()
+    store.registry.audit("cli", "credentials_renewed", settings.mindsphere.client_id)
+
+
+def _dated(store: Store, settings: Settings) -> Iterator[Finding]:
+    """What ends on a day that can be known before."""
+    from subscriber import certificates
+    from subscriber.credentials import Credentials
+    from subscriber.services import utc_now
+
+    if settings.tls_cert_file:
+        yield certificates.finding(settings.tls_cert_file, utc_now())
+    if settings.mindsphere is not None:
+        credentials = Credentials(settings.mindsphere.client_id, store.registry, utc_now)
+        credentials.see()
+        yield credentials.finding()
+
+
 def _credentials(store: Store, settings: Settings) -> Finding:
-    """Good as long as the Token Manager gives a token for the host tenant; their age cannot be asked for."""
+    """Good as long as the Token Manager gives a token for the host tenant; when they end it does not say."""
     from subscriber.registration import build
     from subscriber.store import Finding
 

@@ -28,7 +28,7 @@ from subscriber.dispatcher.lanes import Rotation, is_paused, pauses_of
 from subscriber.dispatcher.leases import LEASE_SECONDS, Job, Leases
 from subscriber.errors import Unavailable
 from subscriber.model import Lane
-from subscriber.routes import HANDLER, Route, RoutingTable, Sink
+from subscriber.routes import HANDLER, NO_CLIENT, PlatformClients, Route, RoutingTable, Sink
 from subscriber.store import Clock, Inbox, Registry
 
 __all__ = ["Dispatcher", "Observer", "RetryPolicy", "Settled"]
@@ -55,6 +55,7 @@ class Dispatcher:
         threads: int,
         sinks: Sequence[Sink] = (),
         built_in: Sequence[Route] = (),
+        platform_client: PlatformClients = lambda tenant: NO_CLIENT,
         observer: Observer | None = None,
         clock: Clock = lambda: datetime.now(UTC),
         jitter: Callable[[], float] = random.random,
@@ -62,6 +63,8 @@ class Dispatcher:
         drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         """``built_in`` routes come before the team's. ``clock`` is the store's, ``jitter`` yields 0 up to 1.
+
+        ``platform_client`` makes what handlers find as ``attempt.platform``; it must not ask anybody itself.
 
         Raises ``ValueError`` if two sinks have one name, or one has the handler's.
         """
@@ -76,7 +79,7 @@ class Dispatcher:
         self._wake = threading.Event()
         self._table = RoutingTable(routes, built_in)
         self._holds = Holds()
-        self._leases = Leases(inbox, self._table.match, clock, lease_seconds)
+        self._leases = Leases(inbox, self._table.match, clock, lease_seconds, platform_client)
         self._handling = Handling(
             inbox,
             self._table,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from subscriber.model import Attempt, Lane, Notification
-from subscriber.routes import Route, RunningAttempt
+from subscriber.routes import NO_CLIENT, PlatformClients, Route, RunningAttempt
 from subscriber.store import Clock, Inbox
 
 LEASE_SECONDS = 30.0  # how long a crash delays what was running; long beside the 5 s that a busy store may take
@@ -41,7 +41,9 @@ class Leases:
         match: Callable[[Notification], Route | None],
         clock: Clock,
         seconds: float = LEASE_SECONDS,
+        platform_client: PlatformClients = lambda tenant: NO_CLIENT,
     ) -> None:
+        self._platform_client = platform_client
         self._inbox = inbox
         self._match = match
         self._clock = clock
@@ -89,7 +91,8 @@ class Leases:
             known.attempt, known.renew_at = attempt, renew_at
             known.running.lease_until = attempt.lease_until
             return None
-        running = RunningAttempt(attempt.number, attempt.lease_until)
+        client = self._platform_client(attempt.notification.tenant)
+        running = RunningAttempt(attempt.number, attempt.lease_until, client)
         job = Job(attempt, self._match(attempt.notification), running, renew_at)
         self._jobs[attempt.seq] = job
         return job

@@ -15,12 +15,12 @@ from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlencode
 
 import orjson
 
 from subscriber.errors import PlatformRefused, PlatformUnavailable
-from subscriber.model import DETAIL_CHARS
+from subscriber.model import DETAIL_CHARS, Params
 
 ENDPOINT = "notifications/mindsphere"  # our webhook's path, below whatever address reaches this service
 TOKEN_MANAGER = "/api/technicaltokenmanager/v3"
@@ -28,6 +28,7 @@ PAGE_SIZE = 100  # the smaller of the two maxima that the documentation gives fo
 TOKEN_CHARS = 65_536  # four times the header block that common servers accept: longer is no token
 TOKEN_TEXT = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750, section 2.1: fit to stand in a header
 TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # wider than today's rule, the platform is moving
+STATE_PATH = re.compile(r"/api/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{1,2000}")  # RFC 3986, section 3.3, no longer than sane
 
 HOW_TO_RENEW = (
     "issue new ones for exactly this application and version in the cockpit (they expire after 365 days and at a "
@@ -242,6 +243,40 @@ def read_unsubscribed(status: int, body: bytes) -> None:
     if status not in (200, 204, 404):
         raise _broker_refusal(status, body)
 
+
+def state_request(path: str, params: Params) -> ApiRequest:
+    """Read anything the platform's APIs offer: what a hint points to. ``path`` starts with /api/, without a query.
+
+    Raises ``ValueError`` for a path that leads elsewhere: parts of it often come from a notification, so it must not
+    climb (``..``), reach another host or bring its own query. A list as parameter value repeats the parameter.
+    """
+    segments = path.split("/")
+    climbs = any(unquote(segment) in (".", "..") or "/" in unquote(segment) for segment in segments)
+    if not STATE_PATH.fullmatch(path) or climbs:
+        raise ValueError("a platform path starts with /api/ and has plain, percent-encoded segments and no query")
+    query = urlencode(params, doseq=True)
+    target = f"{path}?{query}" if query else path
+    return ApiRequest(method="GET", path=target, headers={"Accept": "application/json"}, body=None)
+
+
+def read_state(status: int, body: bytes, path: str) -> Any:
+    """The parsed answer, None if it is empty (204). Raises ``PlatformRefused``, ``PlatformUnavailable``."""
+    if status == 204:
+        return None
+    if status not in (200, 206):
+        reason, cause = STATE_REFUSALS.get(status, ("platform_refused", "see the documentation of this API"))
+        raise _refused(f"GET {path}", status, body, reason, cause)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise _unreadable(f"GET {path}") from None  # its text quotes the body
+
+
+STATE_REFUSALS = {
+    401: ("credentials_refused", f"the token is not accepted: {HOW_TO_RENEW}"),
+    403: ("state_refused", "the application's token may not read this: which scopes does the API want?"),
+    404: ("state_missing", "it does not exist in this tenant, or not any more"),
+}
 
 BROKER_REFUSALS = {
     400: ("subscription_invalid", "topic or webhook address is not accepted: is the endpoint a registered one?"),

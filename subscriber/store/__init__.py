@@ -28,7 +28,7 @@ from subscriber.model import (
     Tenant,
 )
 
-EXPECTED_MIGRATION = "0001_inbox"
+EXPECTED_MIGRATION = "0003_credentials"
 
 # An event that comes again within this time of its first acceptance is the broker sending again, not the platform
 # publishing again: publishing happens at 1-minute intervals (reference, section 3.3).
@@ -172,12 +172,72 @@ class SubscriptionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Proof of holding a lock; ``number`` is what ``acquire`` gave. What carries an old one is not written."""
+
+    name: str
+    holder: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterRow:
+    """A tenant, and what its platform has said about it in lists and in the notices of its provisioning topic."""
+
+    tenant: Tenant
+    state: str  # one of TenantState; empty while we have nothing else of it
+    member: bool  # was in a list, or announced as having come; only members are served and can leave
+    missed: int  # complete lists in a row without it
+    heard_at: datetime | None  # when the newest notice about it was published
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """What was last read and done about a platform's user tenants. Times are None until there was one."""
+
+    read_at: datetime | None  # when reading the last complete list began
+    waiting: int  # tenants it lacks that nobody lets go before a person has agreed
+    reconciled_at: datetime | None  # when a run last ended with every subscription in place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterUpdate:
+    """What one list of user tenants changes."""
+
+    present: Sequence[Tenant] = ()  # members from now on and active, unless they are gone; nothing missed
+    missing: Sequence[Tenant] = ()  # one more complete list without them
+    leaving: Sequence[Tenant] = ()  # served no longer; what is remembered of their subscriptions becomes stale
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A tenant that came or went, and the team has not been told."""
+
+    tenant: Tenant
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One result of ``check``: ``ok`` False means the operator has to act."""
 
     name: str
     ok: bool
     detail: str
+
+
+class Submission(Protocol):
+    """Notifications on their way into the store."""
+
+    def receipts(self) -> list[Receipt]:
+        """Wait for what ``add`` returns, or raise as it does. The 5 s count from ``Inbox.submit``."""
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called once ``receipts`` need not wait: at once, or later from the committing thread.
+
+        It must neither block nor take long: nobody's notifications are committed meanwhile. If the turn to write
+        does not come, it is never called: ask for ``receipts`` when the 5 s are over.
+        """
 
 
 class Inbox(Protocol):
@@ -199,6 +259,9 @@ class Inbox(Protocol):
         The counters of ``minutes`` are written in the same transaction.
         Raises ``StoreBusy`` after 5 s of waiting (nothing is stored then), ``StoreUnavailable``.
         """
+
+    def submit(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> Submission:
+        """As ``add``, without waiting: a server can free its thread and answer when the commit is done."""
 
     def lanes(self) -> list[Lane]:
         """The lanes that have a pending row whose time has come, or a lease that ran out."""
@@ -258,10 +321,54 @@ class Registry(Protocol):
 
     def subscriptions(self, platform: str) -> list[SubscriptionRow]: ...
 
-    def put_subscription(self, row: SubscriptionRow) -> None:
-        """Insert or replace by (tenant, topic, subscriber, version). ``updated_at`` is set by the store."""
+    def subscriptions_of(self, tenants: Sequence[Tenant]) -> list[SubscriptionRow]:
+        """The same for some tenants, all of one platform: who has many reads them a few at a time."""
 
-    def remove_subscription(self, row: SubscriptionRow) -> None: ...
+    def subscribed(self, platform: str) -> list[Tenant]:
+        """The tenants with at least one subscription row, by name."""
+
+    def put_subscription(self, row: SubscriptionRow, fence: Fence | None = None) -> bool:
+        """Insert or replace by (tenant, topic, subscriber, version). ``updated_at`` is set by the store.
+
+        Calls that wait at the same time share a commit. False, and nothing written, if the fence's lock has passed
+        to another.
+        """
+
+    def remove_subscription(self, row: SubscriptionRow, fence: Fence | None = None) -> bool:
+        """Forget one. As :meth:`put_subscription`."""
+
+    def roster(self, platform: str) -> list[RosterRow]:
+        """Every tenant and everybody a notice was about, by name."""
+
+    def census(self, platform: str) -> Census: ...
+
+    def update_roster(self, platform: str, update: RosterUpdate, fence: Fence) -> bool:
+        """Write a part of what a list changes, at most some hundred tenants. False if the fence's lock is lost."""
+
+    def close_census(self, platform: str, read_at: datetime, waiting: int, fence: Fence) -> bool:
+        """A complete list was written whole; reading it began at ``read_at``."""
+
+    def close_reconciliation(self, platform: str, fence: Fence) -> bool:
+        """Every subscription is in place as of now."""
+
+    def hear(self, tenant: Tenant, published_at: datetime, joined: bool) -> bool:
+        """A notice of the provisioning topic. True if the tenant is served because of it.
+
+        Says no to a notice that is older than one heard before, or than a complete list without the tenant, and for
+        a tenant that is gone. That a tenant has left is only remembered: lists decide.
+        """
+
+    def passages(self, platform: str, limit: int) -> list[Passage]:
+        """Members that came or went since the team was last told."""
+
+    def close_passage(self, passage: Passage) -> None:
+        """The team was told."""
+
+    def departed(self, platform: str, age: timedelta) -> list[Tenant]:
+        """Tenants that have been leaving for at least that long."""
+
+    def tally(self, platform: str) -> dict[str, int]:
+        """How many ``subscriptions_<state>`` and ``tenants_<state>`` there are; absent names are 0."""
 
     def pauses(self) -> list[Pause]: ...
 
@@ -275,6 +382,15 @@ class Registry(Protocol):
         If the previous heartbeat is longer ago than the platform's ``retention``, what was published between that
         heartbeat and now - retention is lost: the gap is recorded and returned.
         """
+
+    def credentials_since(self, client_id: str) -> datetime | None:
+        """When these credentials were first seen here, or last said to be new. None: never."""
+
+    def see_credentials(self, client_id: str) -> None:
+        """They are used now. The first time is remembered, later ones change nothing."""
+
+    def renew_credentials(self, client_id: str) -> None:
+        """They were issued anew under the same client id: their time starts now."""
 
     def add_gap(self, gap: Gap) -> None: ...
 

@@ -12,13 +12,15 @@ from typing import Protocol
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from subscriber.errors import InvalidToken, SubscriberError
+from subscriber.credentials import Credentials
+from subscriber.errors import SubscriberError
 from subscriber.intake import Intake
 from subscriber.metrics import Metrics
 from subscriber.settings import Settings
 from subscriber.store import Store
 from subscriber.web import ops, webhooks
-from subscriber.web.answers import STRICT_HEADERS, error_document
+from subscriber.web.answers import STRICT_HEADERS, error_answer, error_document
+from subscriber.web.ops import YELLOW, Check
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class Services(Protocol):
     def metrics(self) -> Metrics: ...
     @property
     def intake(self) -> Intake: ...
+    @property
+    def credentials(self) -> Credentials | None: ...
 
 
 def create_app(services: Services) -> Flask:
@@ -42,9 +46,15 @@ def create_app(services: Services) -> Flask:
     app = Flask("subscriber", static_folder=None, template_folder=None)
     app.extensions["subscriber"] = services  # for the server around it: heartbeat, closing the store
     app.register_blueprint(webhooks.blueprint(services.intake, services.metrics, settings.max_body_bytes))
-    app.register_blueprint(ops.blueprint(services.store, services.metrics, settings.metrics_token))
+    checks = _checks(services.credentials)
+    app.register_blueprint(ops.blueprint(services.store, services.metrics, settings.metrics_token, checks))
     answer_alike(app)
     return app
+
+
+def _checks(credentials: Credentials | None) -> list[Check]:
+    """What makes the service worse than green, beside a store that cannot take a notification."""
+    return [] if credentials is None else [Check("credentials", credentials.require_young, grade=YELLOW)]
 
 
 def answer_alike(app: Flask) -> None:
@@ -56,12 +66,8 @@ def answer_alike(app: Flask) -> None:
 
 
 def _answer_ours(error: SubscriberError) -> Response:
-    response = _answer(error.status, error.reason, error.detail)
-    if error.retry_after_seconds is not None:
-        response.headers["Retry-After"] = str(error.retry_after_seconds)
-    if isinstance(error, InvalidToken):
-        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 wants one beside every 401
-    return response
+    status, headers, body = error_answer(error)
+    return Response(body, status=status, headers=headers)
 
 
 def _answer_http(error: HTTPException) -> Response:

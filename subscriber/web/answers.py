@@ -9,8 +9,11 @@ Never put anything here that came from a request or from an exception we did not
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import NamedTuple
 
 import orjson
+
+from subscriber.errors import InvalidToken, SubscriberError
 
 # Nothing we send is a page, a script or cacheable; whoever serves one (the console) says so itself.
 STRICT_HEADERS = {
@@ -19,6 +22,31 @@ STRICT_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+class Answer(NamedTuple):
+    """A response, before any framework has seen it. ``headers`` are complete but for those of the connection."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+def plain_answer(status: int) -> Answer:
+    """An answer that says nothing but its status."""
+    headers = STRICT_HEADERS if status == HTTPStatus.NO_CONTENT else STRICT_HEADERS | {"Content-Length": "0"}
+    return Answer(status, headers)
+
+
+def error_answer(error: SubscriberError) -> Answer:
+    """What a caller is told of one of our errors."""
+    body = error_document(error.reason, error.detail)
+    headers = STRICT_HEADERS | {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, InvalidToken):
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 wants one beside every 401
+    return Answer(error.status, headers, body)
 
 
 def error_document(reason: str, detail: str) -> bytes:

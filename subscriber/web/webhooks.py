@@ -18,11 +18,13 @@ from subscriber.errors import RefusedDelivery, SubscriberError
 from subscriber.intake import Intake, Kept
 from subscriber.metrics import Metrics
 from subscriber.model import MINDSPHERE, Claims
+from subscriber.web.answers import Answer, error_answer, plain_answer
+from subscriber.web.deferral import DEFER, Deferral, Promised
 from subscriber.web.reading import read_body
 
 logger = logging.getLogger(__name__)
 
-STATUS = {Kept.ACCEPTED: 204, Kept.DUPLICATE: 204, Kept.DEAD_LETTER: 200}
+ANSWERS = {Kept.ACCEPTED: plain_answer(204), Kept.DUPLICATE: plain_answer(204), Kept.DEAD_LETTER: plain_answer(200)}
 ENDPOINT = "/notifications/mindsphere"
 BEHIND_GATEWAY = "/api/<application>/<version>" + ENDPOINT  # where the gateway does not strip its prefix
 LOG_SECONDS = 1.0  # strangers may be refused thousands of times a second; a line a reason and second says it all
@@ -49,21 +51,46 @@ class Refusals:
         logger.warning("deliveries refused", extra=extra)
 
 
+class Outcomes:
+    """Counts and logs what becomes of one platform's deliveries, and turns it into answers."""
+
+    def __init__(self, platform: str, metrics: Metrics) -> None:
+        self._platform = platform
+        self._metrics = metrics
+        self._refusals = Refusals()
+
+    def refused(self, error: SubscriberError) -> None:
+        self._metrics.refused(self._platform, error.reason)
+        self._refusals.note(self._platform, error.reason)
+
+    def answer(self, result: Kept | SubscriberError, seconds: float) -> Answer:
+        """``seconds`` since the request was parsed."""
+        if isinstance(result, SubscriberError):
+            self.refused(result)
+            return error_answer(result)
+        self._metrics.delivered(self._platform, result, seconds)
+        return ANSWERS[result]
+
+
 def blueprint(intake: Intake, metrics: Metrics, max_body_bytes: int) -> Blueprint:
     """The webhook routes of every platform that is configured."""
     webhooks = Blueprint("webhooks", __name__)
-    refusals = Refusals()
+    outcomes = Outcomes(MINDSPHERE, metrics)
 
     def mindsphere(**_prefix: str) -> Response:
         started = time.perf_counter()
         try:
-            kept = _take(intake, max_body_bytes)
+            claims = intake.authenticate(MINDSPHERE, request.headers.get("Authorization"))
+            body = _read(intake, claims, max_body_bytes)
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            if DEFER in request.environ:
+                return _promise(intake, outcomes, claims, headers, body, started)
+            kept = intake.receive(claims, MINDSPHERE, headers, body)
         except SubscriberError as error:
-            metrics.refused(MINDSPHERE, error.reason)
-            refusals.note(MINDSPHERE, error.reason)
+            outcomes.refused(error)
             raise
-        metrics.delivered(MINDSPHERE, kept, time.perf_counter() - started)
-        return Response(status=STATUS[kept])
+        answer = outcomes.answer(kept, time.perf_counter() - started)
+        return Response(answer.body, answer.status, answer.headers)
 
     if MINDSPHERE in intake.platforms:
         webhooks.add_url_rule(ENDPOINT, "mindsphere", mindsphere, methods=["POST"])
@@ -71,11 +98,18 @@ def blueprint(intake: Intake, metrics: Metrics, max_body_bytes: int) -> Blueprin
     return webhooks
 
 
-def _take(intake: Intake, max_body_bytes: int) -> Kept:
-    claims = intake.authenticate(MINDSPHERE, request.headers.get("Authorization"))
-    body = _read(intake, claims, max_body_bytes)
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return intake.receive(claims, MINDSPHERE, headers, body)
+def _promise(
+    intake: Intake, outcomes: Outcomes, claims: Claims, headers: dict[str, str], body: bytes, started: float
+) -> Response:
+    """Hand the delivery to the store and go: the answer leaves with the commit."""
+    deferral: Deferral = request.environ[DEFER]
+
+    def then(result: Kept | SubscriberError) -> None:
+        deferral.give(outcomes.answer(result, time.perf_counter() - started))
+
+    deferral.chase = intake.receive_later(claims, MINDSPHERE, headers, body, then)
+    deferral.promise()
+    return Promised()
 
 
 def _read(intake: Intake, claims: Claims, max_body_bytes: int) -> bytes:

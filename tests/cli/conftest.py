@@ -20,6 +20,13 @@ RECEIVED = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
 TOPIC = "mdsp.core.assetmanagement.v1.pubsub.asset.ext.notification"
 CUSTAA = Tenant("mindsphere", "custaa")
 
+CREDENTIALS = {
+    "MDSP_KEY_STORE_CLIENT_ID": "acmedv-alarmapi-v1.4.2",
+    "MDSP_KEY_STORE_CLIENT_SECRET": "s3cr3t",
+    "MDSP_OS_VM_APP_NAME": "alarmapi",
+    "MDSP_OS_VM_APP_VERSION": "v1.4.2",
+}
+
 
 class Result(NamedTuple):
     code: int

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from subscriber.model import EPOCH, Tenant
-from subscriber.store import Store, SubscriptionRow
-from tests.cli.conftest import Run, notification
+from subscriber.store import Store, SubscriptionRow, open_store
+from tests.cli.conftest import CREDENTIALS, Result, Run, notification
 from tests.small_platform import SmallPlatform
+from tests.web.certificates import replace_pair
 
 
 @pytest.mark.parametrize(
@@ -93,3 +98,44 @@ def test_offline_the_platform_is_not_asked(run: Run, store: Store, environ: dict
         environ.update(platform.environ())
         assert run("check", "--offline").code == 0
         assert platform.calls == []
+
+
+def test_credentials_are_counted_from_their_first_check(run: Run, store: Store, environ: dict[str, str]) -> None:
+    environ.update(CREDENTIALS)
+    age = findings(run("check", "--offline", "--json"))["credentials_age"]
+    assert (age["ok"], age["detail"]) == (True, "first used here 0 days ago, valid for 365")
+
+
+def test_old_credentials_fail_the_check_until_they_are_said_to_be_new(
+    run: Run, store: Store, environ: dict[str, str]
+) -> None:
+    environ.update(CREDENTIALS)
+    last_year = open_store(environ["DATABASE_URL"], clock=lambda: datetime.now(UTC) - timedelta(days=340))
+    last_year.registry.see_credentials("acmedv-alarmapi-v1.4.2")
+    last_year.close()
+    result = run("check", "--offline", "--json")
+    age = findings(result)["credentials_age"]
+    assert (result.code, age["ok"]) == (1, False)
+    assert "340 days ago" in age["detail"] and "check --renewed" in age["detail"]
+    assert run("check", "--offline", "--renewed").code == 0
+    assert run("check", "--offline").code == 0
+
+
+def test_without_credentials_none_can_be_new(run: Run, store: Store) -> None:
+    assert "credentials_age" not in findings(run("check", "--json"))
+    assert run("check", "--renewed").code == 2
+
+
+def test_a_certificate_that_ends_soon_fails_the_check(
+    run: Run, store: Store, environ: dict[str, str], tmp_path: Path
+) -> None:
+    chain, key = replace_pair(tmp_path, "me.example")  # ends tomorrow
+    environ.update(TLS_CERT_FILE=str(chain), TLS_KEY_FILE=str(key))
+    result = run("check", "--json")
+    certificate = findings(result)["certificate"]
+    assert (result.code, certificate["ok"]) == (1, False)
+    assert certificate["detail"].startswith("ends ")
+
+
+def findings(result: Result) -> dict[str, dict[str, Any]]:
+    return {finding["name"]: finding for finding in result.objects}

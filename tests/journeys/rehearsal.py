@@ -40,13 +40,17 @@ def free_port() -> int:
 class Rehearsal:
     """Start with ``start``; every step is a command or a request, as a user would make it."""
 
-    def __init__(self, folder: Path, *, scheme: str = "http", knobs: tuple[str, ...] = (), **environ: str) -> None:
+    def __init__(
+        self, folder: Path, *, scheme: str = "http", knobs: tuple[str, ...] = (), app: str = "", **environ: str
+    ) -> None:
+        """``app``: where the gateway finds an application without a direct URL; empty = at the service."""
         self._stack = ExitStack()
         self._folder = folder
         self._log = self._stack.enter_context((folder / "programs.log").open("w"))
         self.port, self._emulator_port = free_port(), free_port()
         self.emulator_url = f"http://127.0.0.1:{self._emulator_port}"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self._app = app or self.url
         self.receiver = Receiver()
         self._stack.callback(self.receiver.close)
         self._knobs = knobs
@@ -68,7 +72,7 @@ class Rehearsal:
 
     def start_emulator(self) -> None:
         arguments = ["emulator", "--port", str(self._emulator_port), "--state", str(self._folder / "emulator.db")]
-        arguments += ["--app", self.url, "--seed", "1"]
+        arguments += ["--app", self._app, "--seed", "1"]
         for knob in self._knobs:
             arguments += ["--knob", knob]
         program = Program("emulator", arguments, self.environ, stdout=self._log, stderr=self._log, cwd=ROOT)

@@ -263,6 +263,61 @@ def test_a_subscription_that_was_gone_before_is_gone_too() -> None:
         api.read_unsubscribed(403, envelope())
 
 
+ASSET = "/api/assetmanagement/v3/assets/7c1e"
+
+
+def test_state_is_read_by_path_and_parameters() -> None:
+    request = api.state_request("/api/iottimeseries/v3/timeseries/7c1e/vitals", {"limit": 5, "select": ["a b", "c&d"]})
+    assert (request.method, request.body) == ("GET", None)
+    assert request.path == "/api/iottimeseries/v3/timeseries/7c1e/vitals?limit=5&select=a+b&select=c%26d"
+    assert api.state_request(ASSET, {}).path == ASSET
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "api/x",
+        "@evil.example/api/x",
+        "//evil.example/api/x",
+        "/api/",
+        "/other/x",
+        "/api/a/../b",
+        "/api/a/%2e%2E/b",
+        "/api/a/..%2fb",
+        "/api/a/.",
+        "/api/a?b=c",
+        "/api/a#b",
+        "/api/a b",
+        "/api/a\r\nX: y",
+        "/api/a\\..\\b",
+        "/api/ä",
+        "/api/" + "a" * 3000,
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_no_state_to_read(path: str) -> None:
+    with pytest.raises(ValueError, match="/api/"):
+        api.state_request(path, {})
+
+
+def test_state_comes_parsed_and_an_empty_answer_is_none() -> None:
+    assert api.read_state(200, b'{"name":"pump"}', ASSET) == {"name": "pump"}
+    assert api.read_state(200, b"[1]", ASSET) == [1]
+    assert api.read_state(204, b"", ASSET) is None
+    with pytest.raises(PlatformUnavailable):
+        api.read_state(200, b"<html>", ASSET)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(401, "credentials_refused"), (403, "state_refused"), (404, "state_missing"), (302, "platform_refused")],
+)
+def test_a_refused_read_names_its_status_and_cause(status: int, reason: str) -> None:
+    with pytest.raises(PlatformRefused, match="7c1e") as caught:
+        api.read_state(status, envelope(), ASSET)
+    assert (caught.value.upstream_status, caught.value.reason) == (status, reason)
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"no", b"[]", b'{"errors":[]}', b'{"errors":[7]}', b'{"errors":{"0":1}}', b'{"errors":[{}]}']
 )
@@ -281,6 +336,7 @@ READERS: list[Callable[[int, bytes], object]] = [
     api.read_subscribed,
     api.read_lookup,
     api.read_unsubscribed,
+    lambda status, body: api.read_state(status, body, ASSET),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=9),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import migrations
 from subscriber.errors import Forbidden, InvalidToken, Overloaded, SubscriberError
 from subscriber.services import build
 from subscriber.settings import Settings
+from subscriber.store import open_store
 from subscriber.web import answer_alike, create_app
 from subscriber.web.answers import STRICT_HEADERS
 from tests.web.serving import Server, get, post, serving
@@ -50,6 +52,21 @@ def raising(error: Exception) -> FlaskClient:
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 def test_the_service_answers_for_itself(web: FlaskClient, path: str) -> None:
     assert web.get(path).status_code == 200
+
+
+def test_credentials_that_end_soon_make_it_yellow_while_it_goes_on(tmp_path: Path) -> None:
+    settings = Settings.from_environ({"DATABASE_URL": f"sqlite:///{tmp_path}/inbox.db", **MINDSPHERE})
+    migrations.apply(settings.database_url)
+    last_year = open_store(settings.database_url, clock=lambda: datetime.now(UTC) - timedelta(days=336))
+    last_year.registry.see_credentials("acmeop-alarmapi-v1.4.2")
+    last_year.close()
+    services = build(settings)
+    web = create_app(services).test_client()
+    health = web.get("/health")
+    assert health.json and (health.status_code, health.json["healthStatus"]) == (200, "yellow")
+    assert web.get("/ready").status_code == 200
+    assert "subscriber_credentials_age_days 336.0" in web.get("/metrics").text
+    services.store.close()
 
 
 @pytest.mark.parametrize(

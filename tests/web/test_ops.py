@@ -68,6 +68,10 @@ def test_what_needs_the_network_is_asked_for_readiness_and_never_for_health(stor
     assert asked == ["keys"]
 
 
+def test_a_warning_turns_no_delivery_away(store: Store) -> None:
+    assert client(store, failing("credentials", grade=YELLOW)).get("/ready").status_code == 200
+
+
 def test_a_sound_service_is_ready(store: Store) -> None:
     assert client(store).get("/ready").status_code == 200
 

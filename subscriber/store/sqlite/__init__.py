@@ -12,7 +12,7 @@ from pathlib import Path
 
 from subscriber.errors import SchemaOutdated, StoreUnavailable
 from subscriber.store import Clock, Store
-from subscriber.store.sqlite.admission import Work, perform
+from subscriber.store.sqlite.admission import Admission, Work
 from subscriber.store.sqlite.checks import require_schema
 from subscriber.store.sqlite.committer import PATIENCE_SECONDS, Committer
 from subscriber.store.sqlite.driver import library_version, refuse_old_library
@@ -36,7 +36,7 @@ def open_store(url: str, *, clock: Clock | None = None, patience_seconds: float 
     now = clock or _utc_now
     _check_schema(path)
     readers = Readers(path)
-    committer: Committer[Work] = Committer(path, perform, now, patience_seconds=patience_seconds)
+    committer: Committer[Work] = Committer(path, Admission(), now, patience_seconds=patience_seconds)
     return Store(
         inbox=SqliteInbox(path, committer, readers, now),
         registry=SqliteRegistry(committer, readers),

@@ -1,7 +1,8 @@
-"""What becomes of arrivals: new, duplicate, conflict. Runs inside the committer's transaction.
+"""What becomes of arrivals: new, duplicate, conflict. Runs in the committer's turn.
 
-The insert is the decision: nothing is looked up before it. Only when it kept fewer rows than it was given does
-anything ask which, and what the others mean (``Inbox.add``).
+The insert is the decision: nothing is looked up before it. When everything is new, as it nearly always is, one
+statement does it all. Only when something is not does a transaction ask what, and what that means (``Inbox.add``).
+New rows are counted by a trigger, which also refuses rows of erased tenants (migration 0001).
 
 Rows go in as they arrived, so that ``seq`` is the order of arrival. There is one writer at a time, so the order of
 keys cannot deadlock here.
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import chain
 from typing import NamedTuple
 
 from subscriber.model import (
@@ -23,11 +23,13 @@ from subscriber.model import (
     Outcome,
     Receipt,
     State,
+    Tenant,
     from_millis,
     to_millis,
     with_repeat,
 )
 from subscriber.store import REPEAT_WINDOW, Counter
+from subscriber.store.sqlite.driver import Connection, ConstraintBroken
 from subscriber.store.sqlite.rows import ADDED, added
 from subscriber.store.sqlite.transaction import LARGEST_STATEMENT_ROWS, NOBODY, Transaction, values
 
@@ -35,8 +37,12 @@ REPEAT_MILLIS = int(REPEAT_WINDOW.total_seconds() * 1000)
 CONFLICT_REASON = "conflicting_duplicate"
 UNSETTLED = (State.PENDING, State.RUNNING)
 
+# After a batch with something old in it, so many more go the long way: duplicates come in swarms, and trying the
+# short way in vain costs as much as the insert.
+WARY_BATCHES = 8
+KNOWN_TENANTS = 10_000  # ids kept in memory; more than user tenants of any application
+
 COUNTERS = {
-    Outcome.NEW: Counter.ACCEPTED,
     Outcome.DUPLICATE: Counter.DUPLICATE,
     Outcome.CONFLICT: Counter.CONFLICT,
     Outcome.ERASED: Counter.ERASED,
@@ -65,41 +71,79 @@ class Entry(NamedTuple):
 Work = Arrival | Callable[[Transaction], object]
 
 
-def perform(transaction: Transaction, works: Sequence[Work]) -> Sequence[object]:
-    """Do a batch: all arrivals as one, then everything else in order. One result each."""
-    arrivals = [work for work in works if isinstance(work, Arrival)]
-    receipts = iter(admit(transaction, arrivals))
-    return [next(receipts) if isinstance(work, Arrival) else work(transaction) for work in works]
+class Admission:
+    """The committer's ``Performer``. One thread uses it."""
 
+    def __init__(self) -> None:
+        self._ids: dict[Tenant, int] = {}  # living tenants as last seen; the database refuses an id that is outdated
+        self._wary = 0
 
-def admit(transaction: Transaction, arrivals: Sequence[Arrival]) -> list[list[Receipt]]:
-    """The receipts of each arrival, in order."""
-    senders = {notification.tenant for arrival in arrivals for notification in arrival.notifications}
-    senders |= {letter.tenant for arrival in arrivals for letter in arrival.letters}
-    ids = transaction.tenant_ids(senders)
-    entries = [
-        Entry(ids[notification.tenant], notification, columns)
-        for arrival in arrivals
-        for notification, columns in zip(arrival.notifications, arrival.columns, strict=True)
-    ]
-    receipts = iter(_keep(transaction, entries))
-    for arrival in arrivals:
-        for letter in arrival.letters:
-            _bury(transaction, ids[letter.tenant], letter)
-    return [[next(receipts) for _ in arrival.notifications] for arrival in arrivals]
+    def at_once(self, connection: Connection, now: int, works: Sequence[Work]) -> Sequence[object] | None:
+        if self._wary:
+            self._wary -= 1
+            return None
+        entries = self._plain_entries(works)
+        if entries is None:
+            return None
+        try:
+            connection.execute(_insertion(len(entries)), _cells(entries, now))
+        except ConstraintBroken:
+            self._wary = WARY_BATCHES
+            return None
+        receipts = iter([_new(entry.notification) for entry in entries])
+        return [[next(receipts) for _ in work.columns] for work in works if isinstance(work, Arrival)]
+
+    def perform(self, transaction: Transaction, works: Sequence[Work]) -> Sequence[object]:
+        """All arrivals as one, then everything else in order."""
+        arrivals = [work for work in works if isinstance(work, Arrival)]
+        receipts = iter(self._admit(transaction, arrivals))
+        return [next(receipts) if isinstance(work, Arrival) else work(transaction) for work in works]
+
+    def _plain_entries(self, works: Sequence[Work]) -> list[Entry] | None:
+        """What one statement can store: notifications of known tenants, not too many, and nothing else."""
+        entries = []
+        for work in works:
+            if not isinstance(work, Arrival) or work.letters:
+                return None
+            for notification, columns in zip(work.notifications, work.columns, strict=True):
+                tenant_id = self._ids.get(notification.tenant)
+                if tenant_id is None:
+                    return None
+                entries.append(Entry(tenant_id, notification, columns))
+        return entries if 0 < len(entries) <= LARGEST_STATEMENT_ROWS else None
+
+    def _admit(self, transaction: Transaction, arrivals: Sequence[Arrival]) -> list[list[Receipt]]:
+        """The receipts of each arrival, in order."""
+        ids = self._learn(transaction, arrivals)
+        entries = [
+            Entry(ids[notification.tenant], notification, columns)
+            for arrival in arrivals
+            for notification, columns in zip(arrival.notifications, arrival.columns, strict=True)
+        ]
+        receipts = iter(_keep(transaction, entries))
+        for arrival in arrivals:
+            for letter in arrival.letters:
+                _bury(transaction, ids[letter.tenant], letter)
+        return [[next(receipts) for _ in arrival.columns] for arrival in arrivals]
+
+    def _learn(self, transaction: Transaction, arrivals: Sequence[Arrival]) -> dict[Tenant, int]:
+        """Ids of all tenants of these arrivals, as they are now."""
+        tenants = {notification.tenant for arrival in arrivals for notification in arrival.notifications}
+        ids = transaction.tenant_ids(tenants | {letter.tenant for arrival in arrivals for letter in arrival.letters})
+        if len(self._ids) > KNOWN_TENANTS:
+            self._ids.clear()
+        self._ids |= ids
+        for tenant in [tenant for tenant, tenant_id in ids.items() if tenant_id == NOBODY]:
+            del self._ids[tenant]
+        return ids
 
 
 def _keep(transaction: Transaction, entries: Sequence[Entry]) -> list[Receipt]:
-    living = [entry for entry in entries if entry.tenant_id != NOBODY]
-    inserted = _insert(transaction, living)
+    inserted = _insert(transaction, [entry for entry in entries if entry.tenant_id != NOBODY])
     if inserted == len(entries):
-        receipts = [Receipt(n.tenant, n.key, Outcome.NEW) for _, n, _ in entries]
-    else:
-        fresh = _newest(transaction, inserted)
-        receipts = [_receipt(transaction, entry, fresh) for entry in entries]
-    for entry, receipt in zip(entries, receipts, strict=True):
-        transaction.count(entry.tenant_id, COUNTERS[receipt.outcome])
-    return receipts
+        return [_new(entry.notification) for entry in entries]
+    fresh = _newest(transaction, inserted)
+    return [_receipt(transaction, entry, fresh) for entry in entries]
 
 
 def _insert(transaction: Transaction, entries: Sequence[Entry]) -> int:
@@ -107,18 +151,23 @@ def _insert(transaction: Transaction, entries: Sequence[Entry]) -> int:
     inserted = 0
     for start in range(0, len(entries), LARGEST_STATEMENT_ROWS):
         chunk = entries[start : start + LARGEST_STATEMENT_ROWS]
-        cells = [(*columns, tenant_id, transaction.now) for tenant_id, _, columns in chunk]
-        inserted += transaction.execute(_insertion(len(chunk)), list(chain.from_iterable(cells))).rowcount
+        sql = _insertion(len(chunk)) + " ON CONFLICT (tenant_id, key) DO NOTHING"
+        inserted += transaction.execute(sql, _cells(chunk, transaction.now)).rowcount
     return inserted
 
 
 @cache
 def _insertion(count: int) -> str:
     """One statement for many rows: every statement gives the interpreter's lock away and has to get it back."""
-    return (
-        f"INSERT INTO inbox ({ADDED}) VALUES {values('(?,?,?,?,?,?,?,?,?,?,?,?,?)', count)} "
-        "ON CONFLICT (tenant_id, key) DO NOTHING"
-    )
+    return f"INSERT INTO inbox ({ADDED}) VALUES {values('(?,?,?,?,?,?,?,?,?,?,?,?,?)', count)}"
+
+
+def _cells(entries: Sequence[Entry], now: int) -> list[object]:
+    return [cell for tenant_id, _, columns in entries for cell in (*columns, tenant_id, now)]
+
+
+def _new(notification: Notification) -> Receipt:
+    return Receipt(notification.tenant, notification.key, Outcome.NEW)
 
 
 def _newest(transaction: Transaction, count: int) -> set[tuple[int, bytes]]:
@@ -128,14 +177,20 @@ def _newest(transaction: Transaction, count: int) -> set[tuple[int, bytes]]:
 
 
 def _receipt(transaction: Transaction, entry: Entry, fresh: set[tuple[int, bytes]]) -> Receipt:
-    tenant_id, notification, _ = entry
-    if tenant_id == NOBODY:
-        return Receipt(notification.tenant, notification.key, Outcome.ERASED)
-    identity = (tenant_id, notification.key)
+    identity = (entry.tenant_id, entry.notification.key)
     if identity in fresh:
         fresh.discard(identity)  # the first of equal keys in a batch is the new one
-        return Receipt(notification.tenant, notification.key, Outcome.NEW)
-    return ON_EQUAL_KEY[notification.identity](transaction, entry)
+        return _new(entry.notification)
+    receipt = _not_new(transaction, entry)
+    if receipt.outcome is not Outcome.NEW:
+        transaction.count(entry.tenant_id, COUNTERS[receipt.outcome])
+    return receipt
+
+
+def _not_new(transaction: Transaction, entry: Entry) -> Receipt:
+    if entry.tenant_id == NOBODY:
+        return Receipt(entry.notification.tenant, entry.notification.key, Outcome.ERASED)
+    return ON_EQUAL_KEY[entry.notification.identity](transaction, entry)
 
 
 def _timed(transaction: Transaction, entry: Entry) -> Receipt:

@@ -22,6 +22,7 @@ else:
 Connection = driver.Connection
 Cursor = driver.Cursor
 DriverError = driver.Error
+ConstraintBroken = driver.IntegrityError
 
 # Before 3.51.3, two connections that write and checkpoint a WAL database at the same moment can corrupt it
 # (sqlite.org/wal.html, "The WAL-reset bug").

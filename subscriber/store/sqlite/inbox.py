@@ -12,7 +12,7 @@ from subscriber.store import Clock, Finding, Pruned, Retention
 from subscriber.store.sqlite import leasing, retention
 from subscriber.store.sqlite.admission import Arrival, Work
 from subscriber.store.sqlite.checks import durability, findings
-from subscriber.store.sqlite.committer import Committer
+from subscriber.store.sqlite.committer import Committer, Job
 from subscriber.store.sqlite.compaction import compact
 from subscriber.store.sqlite.readers import Readers
 from subscriber.store.sqlite.transaction import NOBODY, Transaction
@@ -21,6 +21,22 @@ Result = TypeVar("Result")
 
 LARGEST_LEASE = 256  # rows with their bodies, in memory at once; far more than handlers that run
 PROBE_FRESH_SECONDS = 1.0  # a commit this recent answers a probe
+
+
+class Submission:
+    """See ``store.Submission``."""
+
+    __slots__ = ("_committer", "_job")
+
+    def __init__(self, committer: Committer[Work], job: Job) -> None:
+        self._committer = committer
+        self._job = job
+
+    def receipts(self) -> list[Receipt]:
+        return cast(list[Receipt], self._committer.result(self._job))
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        self._committer.when_done(self._job, callback)
 
 
 class SqliteInbox:
@@ -35,8 +51,11 @@ class SqliteInbox:
     def add(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> list[Receipt]:
         if not notifications and not dead_letters:
             return []
+        return self.submit(notifications, dead_letters).receipts()
+
+    def submit(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> Submission:
         arrival = Arrival(notifications, dead_letters)
-        return cast(list[Receipt], self._committer.commit(arrival, len(notifications) + len(dead_letters)))
+        return Submission(self._committer, self._committer.submit(arrival, len(notifications) + len(dead_letters)))
 
     def lanes(self) -> list[Lane]:
         with self._readers.lend() as connection:

@@ -31,17 +31,21 @@ from subscriber.store.sqlite.transaction import Transaction
 EXPIRED_AT_ONCE = 1000
 
 # One look into the index per lane: the first pending row of a lane is the one that waits longest, and the next
-# lane starts right behind the last possible row of this one.
+# lane is the tenant's next topic or else the next tenant's first. (SQLite would search an index for a pair of values
+# by the first of them only, and walk through the backlog.)
 PENDING_LANES = """
     lanes (tenant_id, topic, not_before) AS (
         SELECT * FROM (
             SELECT tenant_id, topic, not_before FROM inbox WHERE state = 'pending'
             ORDER BY tenant_id, topic, not_before LIMIT 1)
         UNION ALL
-        SELECT next.tenant_id, next.topic, next.not_before FROM lanes JOIN inbox AS next ON next.seq = (
-            SELECT seq FROM inbox
-            WHERE state = 'pending' AND (tenant_id, topic) > (lanes.tenant_id, lanes.topic)
-            ORDER BY tenant_id, topic, not_before LIMIT 1)
+        SELECT next.tenant_id, next.topic, next.not_before FROM lanes JOIN inbox AS next ON next.seq = coalesce(
+            (SELECT seq FROM inbox
+            WHERE state = 'pending' AND tenant_id = lanes.tenant_id AND topic > lanes.topic
+            ORDER BY topic, not_before LIMIT 1),
+            (SELECT seq FROM inbox
+            WHERE state = 'pending' AND tenant_id > lanes.tenant_id
+            ORDER BY tenant_id, topic, not_before LIMIT 1))
     )
 """
 LANES = f"""
@@ -54,16 +58,16 @@ LANES = f"""
 """
 OLDEST = f"WITH RECURSIVE {PENDING_LANES} SELECT min(not_before) FROM lanes WHERE not_before <= :now"
 
-# (position of the lane, seq) of due rows: up to :depth of each lane, oldest first, :limit in all.
+# (position of the lane, not_before, seq) of due rows: the oldest :depth of each lane, :limit in all. Nothing is
+# sorted here, so that looking ends with the last row wanted.
 DUE = """
-    SELECT lane.key, due.seq
+    SELECT lane.key, due.not_before, due.seq
     FROM json_each(:lanes) AS lane
     CROSS JOIN tenants ON tenants.platform = lane.value ->> 0 AND tenants.name = lane.value ->> 1
     CROSS JOIN inbox AS due ON due.seq IN (
         SELECT seq FROM inbox
         WHERE state = 'pending' AND tenant_id = tenants.id AND topic = lane.value ->> 2 AND not_before <= :now
         ORDER BY not_before, seq LIMIT :depth)
-    ORDER BY lane.key, due.not_before, due.seq
     LIMIT :limit
 """
 TAKE = """
@@ -107,7 +111,7 @@ def _find(lanes: Sequence[Lane], depth: int, limit: int, transaction: Transactio
     wanted = json.dumps([(*lane.tenant, lane.topic) for lane in lanes])
     known = {"lanes": wanted, "now": transaction.now, "depth": depth, "limit": limit}
     found: dict[int, list[int]] = {}
-    for position, seq in transaction.execute(DUE, known).fetchall():
+    for position, _, seq in sorted(transaction.execute(DUE, known).fetchall()):
         found.setdefault(position, []).append(seq)
     return found
 

@@ -8,7 +8,18 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from subscriber.model import DETAIL_CHARS, Tenant, from_millis, to_millis
-from subscriber.store import Gap, Pause, SubscriptionRow, TenantRow
+from subscriber.store import (
+    Census,
+    Fence,
+    Gap,
+    Passage,
+    Pause,
+    RosterRow,
+    RosterUpdate,
+    SubscriptionRow,
+    TenantRow,
+)
+from subscriber.store.sqlite import provisioned
 from subscriber.store.sqlite.admission import Work
 from subscriber.store.sqlite.committer import Committer
 from subscriber.store.sqlite.readers import Readers
@@ -43,23 +54,53 @@ class SqliteRegistry:
         )
 
     def subscriptions(self, platform: str) -> list[SubscriptionRow]:
-        rows = self._read(
-            "SELECT tenants.platform, tenants.name, topic, subscriber, version, uri, subscriptions.state, detail, "
-            "updated_at FROM subscriptions JOIN tenants ON tenants.id = tenant_id WHERE tenants.platform = ? "
-            "ORDER BY tenants.name, topic, subscriber, version",
-            platform,
-        )
-        return [_subscription(row) for row in rows]
+        return [provisioned.subscription(row) for row in self._read(provisioned.SUBSCRIPTIONS, platform)]
 
-    def put_subscription(self, row: SubscriptionRow) -> None:
-        self._run(partial(_put_subscription, row))
+    def subscriptions_of(self, tenants: Sequence[Tenant]) -> list[SubscriptionRow]:
+        if not tenants:
+            return []
+        known = (tenants[0].platform, provisioned.names(tenants))
+        return [provisioned.subscription(row) for row in self._read(provisioned.SUBSCRIPTIONS_OF, *known)]
 
-    def remove_subscription(self, row: SubscriptionRow) -> None:
-        self._write(
-            "DELETE FROM subscriptions WHERE topic = :topic AND subscriber = :subscriber AND version = :version "
-            "AND tenant_id = (SELECT id FROM tenants WHERE platform = :platform AND name = :name)",
-            _subscription_key(row),
-        )
+    def subscribed(self, platform: str) -> list[Tenant]:
+        return [Tenant(platform, name) for (name,) in self._read(provisioned.SUBSCRIBED, platform)]
+
+    def put_subscription(self, row: SubscriptionRow, fence: Fence | None = None) -> bool:
+        return self._run(partial(provisioned.put_subscription, row, fence))
+
+    def remove_subscription(self, row: SubscriptionRow, fence: Fence | None = None) -> bool:
+        return self._run(partial(provisioned.remove_subscription, row, fence))
+
+    def roster(self, platform: str) -> list[RosterRow]:
+        return [provisioned.roster_row(row) for row in self._read(provisioned.ROSTER, platform)]
+
+    def census(self, platform: str) -> Census:
+        return provisioned.census(self._read(provisioned.CENSUS, platform))
+
+    def update_roster(self, platform: str, update: RosterUpdate, fence: Fence) -> bool:
+        return self._run(partial(provisioned.update_roster, platform, update, fence))
+
+    def close_census(self, platform: str, read_at: datetime, waiting: int, fence: Fence) -> bool:
+        return self._run(partial(provisioned.close_census, platform, read_at, waiting, fence))
+
+    def close_reconciliation(self, platform: str, fence: Fence) -> bool:
+        return self._run(partial(provisioned.close_reconciliation, platform, fence))
+
+    def hear(self, tenant: Tenant, published_at: datetime, joined: bool) -> bool:
+        return self._run(partial(provisioned.hear, tenant, to_millis(published_at), joined))
+
+    def passages(self, platform: str, limit: int) -> list[Passage]:
+        rows = self._read(provisioned.PASSAGES, platform, limit)
+        return [Passage(Tenant(platform, name), bool(joined)) for name, joined in rows]
+
+    def close_passage(self, passage: Passage) -> None:
+        self._run(partial(provisioned.close_passage, passage))
+
+    def departed(self, platform: str, age: timedelta) -> list[Tenant]:
+        return self._run(partial(provisioned.departed, platform, age))
+
+    def tally(self, platform: str) -> dict[str, int]:
+        return dict(self._read(provisioned.TALLY, platform, platform))
 
     def pauses(self) -> list[Pause]:
         rows = self._read("SELECT kind, name, since FROM pauses ORDER BY kind, name")
@@ -76,6 +117,23 @@ class SqliteRegistry:
 
     def heartbeat(self, platform: str, retention: timedelta) -> Gap | None:
         return self._run(partial(_heartbeat, platform, retention))
+
+    def credentials_since(self, client_id: str) -> datetime | None:
+        rows = self._read("SELECT since FROM credentials WHERE client_id = ?", client_id)
+        return from_millis(rows[0][0]) if rows else None
+
+    def see_credentials(self, client_id: str) -> None:
+        self._write(
+            "INSERT INTO credentials (client_id, since) VALUES (:client_id, :now) ON CONFLICT DO NOTHING",
+            {"client_id": client_id},
+        )
+
+    def renew_credentials(self, client_id: str) -> None:
+        self._write(
+            "INSERT INTO credentials (client_id, since) VALUES (:client_id, :now) "
+            "ON CONFLICT DO UPDATE SET since = excluded.since",
+            {"client_id": client_id},
+        )
 
     def add_gap(self, gap: Gap) -> None:
         self._run(partial(_add_gap, gap))
@@ -111,48 +169,6 @@ class SqliteRegistry:
 
     def _run(self, work: Callable[[Transaction], Result]) -> Result:
         return cast(Result, self._committer.commit(work))
-
-
-def _put_subscription(row: SubscriptionRow, transaction: Transaction) -> None:
-    transaction.tenant_id(row.tenant)  # made if it is new
-    transaction.execute(
-        "INSERT INTO subscriptions (tenant_id, topic, subscriber, version, uri, state, detail, updated_at) "
-        "SELECT id, :topic, :subscriber, :version, :uri, :state, :detail, :now FROM tenants "
-        "WHERE platform = :platform AND name = :name "
-        "ON CONFLICT (tenant_id, topic, subscriber, version) DO UPDATE "
-        "SET uri = excluded.uri, state = excluded.state, detail = excluded.detail, updated_at = excluded.updated_at",
-        {
-            **_subscription_key(row),
-            "uri": row.uri,
-            "state": row.state,
-            "detail": row.detail[:DETAIL_CHARS],
-            "now": transaction.now,
-        },
-    )
-
-
-def _subscription_key(row: SubscriptionRow) -> dict[str, str]:
-    return {
-        "platform": row.tenant.platform,
-        "name": row.tenant.name,
-        "topic": row.topic,
-        "subscriber": row.subscriber,
-        "version": row.version,
-    }
-
-
-def _subscription(cells: Sequence[Any]) -> SubscriptionRow:
-    platform, name, topic, subscriber, version, uri, state, detail, updated_at = cells
-    return SubscriptionRow(
-        tenant=Tenant(platform, name),
-        topic=topic,
-        subscriber=subscriber,
-        version=version,
-        uri=uri,
-        state=state,
-        detail=detail,
-        updated_at=from_millis(updated_at),
-    )
 
 
 def _heartbeat(platform: str, retention: timedelta, transaction: Transaction) -> Gap | None:

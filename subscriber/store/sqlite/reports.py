@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from subscriber.model import Tenant, from_millis, to_millis
+from subscriber.model import State, Tenant, from_millis, to_millis
 from subscriber.store import Clock, Counts, DeadLetterRow, Page, Row, RowFilter
 from subscriber.store.sqlite.driver import Connection
 from subscriber.store.sqlite.leasing import OLDEST
@@ -26,12 +26,15 @@ LARGEST_SEQ = 2**63 - 1
 # and to be stored (5 s): rows a minute further down cannot be younger.
 DISORDER = timedelta(minutes=1)
 
+# Rows in these states are few beside the done ones, and each kind has an index of its own.
+STATE_INDEXES = {State.PENDING: "inbox_pending", State.RUNNING: "inbox_running", State.DEAD: "inbox_dead"}
+
 TENANT_ID = "(SELECT id FROM tenants WHERE platform = :platform AND name = :name)"
 COUNTED = ("pending", "running", "done", "dead", "duplicates", "dead_letters")
 COUNTS = """
     SELECT
         (SELECT count(*) FROM inbox WHERE state = 'pending' {tenant}),
-        (SELECT count(*) FROM inbox WHERE state = 'running' {tenant}),
+        (SELECT count(*) FROM inbox INDEXED BY inbox_running WHERE state = 'running' {tenant}),
         (SELECT total(count) FROM totals WHERE event = 'done' {tenant}),
         (SELECT count(*) FROM inbox WHERE state = 'dead' {tenant}),
         (SELECT total(count) FROM totals WHERE event = 'duplicate' {tenant}),
@@ -134,12 +137,15 @@ def _known(wanted: RowFilter, limit: int, before: int) -> dict[str, Any]:
 
 def _candidates(wanted: RowFilter) -> str:
     """The newest rows below ``before``, by the narrowest index there is for the filter."""
-    conditions = ["seq < :before"]
+    conditions, index = ["seq < :before"], ""
     if wanted.tenant is not None:
         conditions.append(f"tenant_id = {TENANT_ID}")
-        if wanted.source:
-            conditions.append("source <> '' AND source = :source")
-    return f"SELECT seq, received_at FROM inbox WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT :scan"
+    if wanted.tenant is not None and wanted.source:
+        conditions.append("source <> '' AND source = :source")
+    elif wanted.state in STATE_INDEXES:
+        conditions.append(f"state = '{wanted.state}'")
+        index = f"INDEXED BY {STATE_INDEXES[wanted.state]}"
+    return f"SELECT seq FROM inbox {index} WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT :scan"
 
 
 def _page_sql(wanted: RowFilter) -> str:
@@ -156,10 +162,11 @@ def _page_sql(wanted: RowFilter) -> str:
 
 def _window(connection: Connection, wanted: RowFilter, known: dict[str, Any]) -> Window | None:
     """What the page looked at; None if that was nothing."""
-    found = connection.execute(
-        f"SELECT count(*), min(seq), received_at FROM ({_candidates(wanted)})", known
+    scanned, lowest_seq, received_at = connection.execute(
+        "SELECT scanned, lowest, (SELECT received_at FROM inbox WHERE seq = lowest) "
+        f"FROM (SELECT count(*) AS scanned, min(seq) AS lowest FROM ({_candidates(wanted)}))",
+        known,
     ).fetchone()
-    scanned, lowest_seq, received_at = found
     return None if scanned == 0 else Window(scanned, lowest_seq, from_millis(received_at))
 
 

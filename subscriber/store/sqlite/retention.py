@@ -115,6 +115,12 @@ def _drop_tombstones(before: int, limit: int, transaction: Transaction) -> int:
     for (tenant_id,) in found:
         _drop_belongings(tenant_id, transaction)
         transaction.execute("DELETE FROM tenants WHERE id = ?", (tenant_id,))
+    # Of tenants nothing else is known of, the roster keeps what was heard for as long as it may come again.
+    transaction.execute(
+        "DELETE FROM roster WHERE coalesce(heard_at, 0) < ? "
+        "AND NOT EXISTS (SELECT 1 FROM tenants WHERE (platform, name) = (roster.platform, roster.name))",
+        (before,),
+    )
     return len(found)
 
 
@@ -170,27 +176,33 @@ def _replay_some(tenant: Tenant, keys: Sequence[bytes], transaction: Transaction
 
 def replay_dead(tenant: Tenant | None, reason: str | None, readers: Readers, run: Run) -> int:
     """See ``Inbox.replay_dead``."""
-    moved, tenant_id, seq = 0, 0, 0
-    while page := _dead_after(tenant_id, seq, tenant, reason, readers):
-        moved += in_steps([seq for _, seq in page], _revive, run)
-        tenant_id, seq = page[-1]
+    with readers.lend() as connection:
+        tenants = connection.execute("SELECT id, platform, name FROM tenants ORDER BY id").fetchall()
+    return sum(
+        _revive_all(tenant_id, reason, readers, run)
+        for tenant_id, platform, name in tenants
+        if tenant is None or tenant == (platform, name)
+    )
+
+
+def _revive_all(tenant_id: int, reason: str | None, readers: Readers, run: Run) -> int:
+    moved, seq = 0, 0
+    while seqs := _dead_after(tenant_id, seq, reason, readers):
+        moved += in_steps(seqs, _revive, run)
+        seq = seqs[-1]
     return moved
 
 
-def _dead_after(
-    tenant_id: int, seq: int, tenant: Tenant | None, reason: str | None, readers: Readers
-) -> list[tuple[int, int]]:
-    """(tenant id, seq) of the next dead rows behind the given one."""
-    platform, name = tenant or (None, None)
-    sql = "SELECT tenant_id, seq FROM inbox WHERE state = 'dead' AND (tenant_id, seq) > (:tenant_id, :seq) "
-    if tenant is not None:
-        sql += "AND tenant_id = (SELECT id FROM tenants WHERE platform = :platform AND name = :name) "
-    if reason is not None:
-        sql += "AND reason = :reason "
-    known = {"tenant_id": tenant_id, "seq": seq, "platform": platform, "name": name, "reason": reason}
+def _dead_after(tenant_id: int, seq: int, reason: str | None, readers: Readers) -> list[int]:
+    """The tenant's next dead rows behind a given one. A row that dies again meanwhile is not met twice."""
+    known = {"tenant_id": tenant_id, "seq": seq, "reason": reason, "limit": PAGE_ROWS}
     with readers.lend() as connection:
-        rows = connection.execute(sql + "ORDER BY tenant_id, seq LIMIT :limit", {**known, "limit": PAGE_ROWS})
-        return rows.fetchall()
+        found = connection.execute(
+            "SELECT seq FROM inbox INDEXED BY inbox_dead WHERE state = 'dead' AND tenant_id = :tenant_id "
+            "AND seq > :seq AND (:reason IS NULL OR reason = :reason) ORDER BY seq LIMIT :limit",
+            known,
+        ).fetchall()
+    return [seq for (seq,) in found]
 
 
 def _revive(seqs: str, transaction: Transaction) -> int:

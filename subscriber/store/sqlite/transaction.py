@@ -27,12 +27,11 @@ def values(row: str, count: int) -> str:
 class Transaction:
     """One write transaction of the committer. ``now``: milliseconds since 1970, the same for all of its work."""
 
-    __slots__ = ("_counted", "_writer", "execute", "now")
+    __slots__ = ("_counted", "execute", "now")
 
-    def __init__(self, connection: Connection, now: int, writer: int) -> None:
+    def __init__(self, connection: Connection, now: int) -> None:
         self.execute = connection.execute
         self.now = now
-        self._writer = writer
         self._counted: dict[tuple[int, str], int] = {}
 
     def count(self, tenant_id: int, event: str, times: int = 1) -> None:
@@ -79,9 +78,9 @@ class Transaction:
             chunk = counted[start : start + LARGEST_STATEMENT_ROWS]
             self.execute(
                 "INSERT INTO minutes (minute, tenant_id, event, writer, count) "
-                f"VALUES {values('(?,?,?,?,?)', len(chunk))} "
+                f"VALUES {values('(?,?,?,0,?)', len(chunk))} "  # one writer at a time: all of them are number 0
                 "ON CONFLICT DO UPDATE SET count = count + excluded.count",
-                [cell for (tenant_id, event), n in chunk for cell in (minute, tenant_id, event, self._writer, n)],
+                [cell for (tenant_id, event), times in chunk for cell in (minute, tenant_id, event, times)],
             )
         self.add_totals([(*key, times) for key, times in counted if key[1] in TOTALLED])
 

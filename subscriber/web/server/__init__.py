@@ -23,14 +23,17 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from http import HTTPStatus
 
 from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 from subscriber.errors import Overloaded, SubscriberError
-from subscriber.web.answers import closing_answer
+from subscriber.web.answers import Answer, closing_answer
+from subscriber.web.deferral import DEFER, Deferral
 from subscriber.web.server.framing import HEAD_BYTES, Progress
 from subscriber.web.server.limits import InFlight, Slots
 from subscriber.web.server.threads import Threads
@@ -46,6 +49,7 @@ RECEIVE_BYTES = 64 * 1024  # one call usually gets a whole notification
 ACCEPT_BURST = 16  # connections taken before the ones already here get their turn
 SWEEP_SECONDS = 1.0  # how exactly deadlines are kept; also the heartbeat to the arbiter
 DRAINING_SWEEP_SECONDS = 0.1
+CHASE_SECONDS = 5.5  # a promised answer is asked for: the store, which is what promises wait for, gives up after 5
 SHARE_OF_THREADS = 4  # a quarter may wait for senders of long bodies (design, section 3)
 
 # What gunicorn's parser refuses, by status; all other refusals are 400.
@@ -56,6 +60,13 @@ PARSER_STATUS = {
     errors.UnsupportedTransferCoding: 501,
 }
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def chase(deferrals: Sequence[Deferral]) -> None:
+    """Ask for answers that take long, one after another: they usually wait for the same thing."""
+    for deferral in deferrals:
+        if deferral.chase is not None:
+            deferral.chase()
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -231,8 +242,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.certificate.refresh()
         with self.handover:
             late = [connection for connection in self.connections if self.is_late(connection, now)]
+            overdue = [deferral for connection in self.connections if (deferral := self.overdue(connection, now))]
         for connection in late:
             self.expire(connection)
+        if overdue:
+            threading.Thread(target=chase, args=(overdue,), name="chase", daemon=True).start()
         self.report_refusals()
         if self.alive and not self.is_parent_alive():
             self.alive = False
@@ -249,6 +263,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return False
         silent = connection.phase in (Phase.IDLE, Phase.CLOSING) or not connection.arrival.received
         return now >= (min(connection.deadline, self.idle_until) if silent else connection.deadline)
+
+    def overdue(self, connection: Connection, now: float) -> Deferral | None:
+        """A promised answer that takes long, once."""
+        deferral = connection.deferral
+        if deferral is None or now < connection.deadline:
+            return None
+        connection.deadline = float("inf")
+        return deferral
 
     def expire(self, connection: Connection) -> None:
         """A request begun and not finished is told why; silence is answered with silence."""
@@ -270,6 +292,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Answer the request on a connection and give the connection back."""
         connection.begin_request()
         reusable = self.answer(connection)
+        if reusable is not None:
+            self.conclude(connection, reusable)
+
+    def conclude(self, connection: Connection, reusable: bool) -> None:
+        """The request was answered: give the connection back."""
+        connection.deferral = None
         surplus = connection.reader.end()
         if reusable and surplus:
             connection.sock.settimeout(0)
@@ -288,11 +316,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             connection.deadline = time.monotonic() + seconds
             self.watch(connection)
 
-    def answer(self, connection: Connection) -> bool:
-        """Parse and answer one request. True if the connection may carry another."""
+    def answer(self, connection: Connection) -> bool | None:
+        """Parse and answer one request. True if the connection may carry another; None: the answer was promised."""
         try:
             request = next(connection.parser)
-            return self.handle_request(request, connection) and connection.parser.finish_body()
+            reusable = self.handle_request(request, connection)
+            return reusable and connection.parser.finish_body()
         except StopIteration:
             pass  # nothing to parse after all
         except errors.ParseException as error:
@@ -306,8 +335,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             logger.exception("the application failed", extra={"action": "answer_failed"})
         return False
 
-    def handle_request(self, request: Request, connection: Connection) -> bool:
-        """Run the application. True if the response leaves the connection open."""
+    def handle_request(self, request: Request, connection: Connection) -> bool | None:
+        """Run the application. True if the response leaves the connection open; None: the answer was promised."""
         started = datetime.now()
         response, environ = wsgi.create(
             request, connection.sock, connection.client, connection.server, self.cfg, response_class=Response
@@ -319,7 +348,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 response.force_close()
             return response.start_response(*given)
 
+        deferral = Deferral(partial(self.keep_promise, connection, response, start_response))
+        environ[DEFER] = deferral
         pieces = self.wsgi(environ, start_response)
+        if deferral.promised:
+            connection.deadline = time.monotonic() + CHASE_SECONDS
+            connection.deferral = deferral
+            deferral.leave()
+            return None
         try:
             for piece in pieces:
                 response.write(piece)
@@ -329,3 +365,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if hasattr(pieces, "close"):
                 pieces.close()
         return not response.should_close()
+
+    def keep_promise(
+        self, connection: Connection, response: Response, start_response: Callable[..., object], answer: Answer
+    ) -> None:
+        """Send a promised answer, from whichever thread it comes, without waiting for the client to take it."""
+        try:
+            reusable = self.send(connection, response, start_response, answer)
+        except OSError:
+            reusable = False  # the client went away, or reads nothing
+        except Exception:
+            logger.exception("a promised answer was lost", extra={"action": "answer_failed"})
+            reusable = False
+        self.conclude(connection, reusable)
+
+    def send(
+        self, connection: Connection, response: Response, start_response: Callable[..., object], answer: Answer
+    ) -> bool:
+        connection.sock.settimeout(0)
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items()))
+        if answer.body:
+            response.write(answer.body)
+        response.close()
+        return not response.should_close() and bool(connection.parser.finish_body())

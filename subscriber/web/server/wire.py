@@ -16,6 +16,7 @@ from gunicorn import util
 from gunicorn.http import body, errors, message, parser, unreader, wsgi
 
 from subscriber.errors import Overloaded, UnreadableRequest
+from subscriber.web.deferral import Deferral
 from subscriber.web.server.framing import Arrival
 from subscriber.web.server.limits import InFlight, Slots
 
@@ -191,7 +192,18 @@ class Response(wsgi.Response):  # type: ignore[misc]
 class Connection:
     """A client's connection. ``deadline`` is monotonic and says when its phase has taken too long."""
 
-    __slots__ = ("sock", "client", "server", "reader", "parser", "arrival", "phase", "deadline", "discarded")
+    __slots__ = (
+        "sock",
+        "client",
+        "server",
+        "reader",
+        "parser",
+        "arrival",
+        "phase",
+        "deadline",
+        "discarded",
+        "deferral",
+    )
 
     def __init__(self, sock: socket.socket, client: Address, server: Address, reader: Reader, parser: Parser) -> None:
         self.sock = sock
@@ -203,6 +215,7 @@ class Connection:
         self.phase = Phase.HEAD
         self.deadline = 0.0
         self.discarded = 0  # bytes thrown away while closing
+        self.deferral: Deferral | None = None  # while BUSY with an answer that was promised
 
     def begin_request(self) -> None:
         """Give the parser what has arrived; from here on the connection may wait for its peer, but not for long."""

@@ -6,7 +6,7 @@
 import { createInterface } from "node:readline";
 import vendor from "@mindconnect/mindconnect-nodejs";
 
-// The client with a token of ours in its hands, where it would have asked for one. The check of it is the client's own.
+// Is handed a token of ours where the client would ask for one. How it is checked is the client's own code.
 class Handed extends vendor.TokenManagerAuth {
   constructor(credentials, token) {
     const { gateway, basicAuth, tenant, usertenant, appName, appVersion } = credentials;
