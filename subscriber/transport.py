@@ -143,7 +143,6 @@ class Transport:
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
-                proxies=_no_proxies() if _is_loopback(self.base_url) else None,
             ) as response:
                 content = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -173,8 +172,20 @@ def _session(base_url: str, connections: int) -> requests.Session:
     session.headers.update({"User-Agent": "notification-subscriber", "Accept-Encoding": "identity"})
     session.auth = _keep_authorization
     session.cookies.set_policy(_NoCookies())
+    _settle_environment(session, base_url)
     session.mount(base_url.split("://", 1)[0] + "://", _Adapter(pool_maxsize=connections))
     return session
+
+
+def _settle_environment(session: requests.Session, base_url: str) -> None:
+    """Proxies and private authorities of the environment, read once: per request it takes a third of the time.
+
+    No proxy can reach this machine's own loopback.
+    """
+    found = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.verify = found["verify"]
+    session.proxies = {} if _is_loopback(base_url) else found["proxies"]
+    session.trust_env = False
 
 
 def _keep_authorization(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -261,11 +272,6 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _no_proxies() -> dict[str, Any]:
-    """Overrules HTTP_PROXY and its kin: no proxy can reach this machine's own loopback."""
-    return {"http": None, "https": None, "all": None}
 
 
 def _unavailable(error: Exception, what: str, base_url: str) -> PlatformUnavailable:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from subscriber.cli import commands
 from subscriber.errors import SubscriberError
 from subscriber.model import State
+from subscriber.settings import MindSphereSettings, Settings, declared
 from tests.readme_tables import README, rewritten
 
 ROOT = README.parent
 FIDELITY = (ROOT / "docs" / "fidelity.md").read_text()
 TEXT = README.read_text()
+WALK = (ROOT / "docs" / "mindsphere.md").read_text()
 CONFORMANCE = [f"C{number}" for number in range(1, 19)]
 SEED_001 = [f"M{number}" for number in range(1, 80)]
 
@@ -65,6 +68,24 @@ def test_each_test_that_fidelity_names_exists(reference: str) -> None:
 )
 def test_each_place_that_the_documents_name_exists(path: str) -> None:
     assert (ROOT / path).exists(), path
+
+
+VARIABLES = {variable.name for kind in (Settings, MindSphereSettings) for variable in declared(kind).values()}
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\b[A-Z0-9]+(?:_[A-Z0-9]+)+\b", WALK))))
+def test_each_setting_of_the_walk_exists(name: str) -> None:
+    assert name in VARIABLES
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"python -m subscriber ([a-z]+)", WALK + TEXT))))
+def test_each_command_that_the_documents_tell_to_run_exists(name: str) -> None:
+    assert name in commands.commands
+
+
+def test_when_nothing_arrives_the_scope_mapping_is_looked_at_first() -> None:
+    first = WALK.partition("## Nothing arrives")[2].partition("\n2.")[0]
+    assert "Scope mapping" in first and "Message Broker" in first
 
 
 def test_nothing_names_a_machine_or_a_person_s_folder() -> None:

@@ -22,7 +22,7 @@ from emulator.ledger import Ledger
 from emulator.mindsphere import topics
 from emulator.mindsphere.access import Access, broker_scopes
 from emulator.mindsphere.addresses import Addresses
-from emulator.mindsphere.errors import Handler, PlatformError, guarded, parse_object, read_body
+from emulator.mindsphere.errors import Handler, PlatformError, guarded, parse_object, read_body, wrong_verb
 from emulator.mindsphere.gateway import Gateway
 from emulator.mindsphere.publisher import Order, Publisher, wire_body
 from emulator.mindsphere.registry import READ_WRITE, Application, Registry
@@ -71,7 +71,9 @@ class Broker:
             ("POST", subscription, self.put),
             ("GET", subscription, self.get),
             ("DELETE", subscription, self.delete),
+            ("*", subscription, wrong_verb),
             ("POST", "topics/{topic}/sendmessage", self.send_message),
+            ("*", "topics/{topic}/sendmessage", wrong_verb),
         ]
         return [
             web.route(method, f"{base}/api/messagebroker/{{api:v[45]}}/{path}", self._counted(guarded(handler)))

@@ -69,6 +69,11 @@ def guarded(handler: Handler) -> Handler:
     return answer
 
 
+async def wrong_verb(request: web.Request) -> web.StreamResponse:
+    """For known addresses: the verb is wrong (reference, section 2.5)."""
+    raise PlatformError("methodNotAllowed", f"{request.method} is not allowed here")
+
+
 async def read_body(request: web.Request, limit: int) -> bytes:
     """The request's body, at most ``limit`` bytes of it: more is refused, never cut."""
     chunks = bytearray()

@@ -15,7 +15,7 @@ from aiohttp import web
 from emulator.faults import Faults
 from emulator.knobs import Panel
 from emulator.mindsphere.access import USER_TENANTS_SCOPE, Access, basic_credentials
-from emulator.mindsphere.errors import Handler, PlatformError, guarded, parse_object, read_body
+from emulator.mindsphere.errors import Handler, PlatformError, guarded, parse_object, read_body, wrong_verb
 from emulator.mindsphere.piam import token_answer
 from emulator.mindsphere.registry import Application, Registry
 
@@ -45,7 +45,8 @@ class TokenManager:
         return [
             web.route(method, f"{base}/api/technicaltokenmanager/v3/{path}", guarded(handler))
             for base in ("", "/gateway")
-            for method, path, handler in calls
+            for known, path, answer in calls
+            for method, handler in ((known, answer), ("*", wrong_verb))
         ]
 
     async def one_token(self, request: web.Request) -> web.StreamResponse:

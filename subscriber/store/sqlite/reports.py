@@ -142,6 +142,7 @@ def _candidates(wanted: RowFilter) -> str:
         conditions.append(f"tenant_id = {TENANT_ID}")
     if wanted.tenant is not None and wanted.source:
         conditions.append("source <> '' AND source = :source")
+        index = "INDEXED BY inbox_source"
     elif wanted.state in STATE_INDEXES:
         conditions.append(f"state = '{wanted.state}'")
         index = f"INDEXED BY {STATE_INDEXES[wanted.state]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 
 from emulator.mindsphere.topics import TOPICS
 from tests.emulator.conftest import World
@@ -239,3 +240,18 @@ def test_an_application_publishes_to_postbox_topics(world: World) -> None:
 )
 def test_what_cannot_be_published_is_refused(world: World, topic: str, body: Any, wrong: str) -> None:
     assert code(send(world, topic, body)) == (400, wrong)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "/gateway/api/messagebroker/v4/subscribers/a/versions/v1/topics/mdsp.core.a.v1.pubsub.b"),
+        ("GET", "/gateway/api/messagebroker/v4/topics/mdsp.core.a.v1.postbox.b/sendmessage"),
+        ("GET", "/gateway/api/technicaltokenmanager/v3/oauth/token"),
+        ("POST", "/api/technicaltokenmanager/v3/userTenants"),
+    ],
+)
+def test_a_known_address_refuses_another_verb(world: World, method: str, path: str) -> None:
+    """2.5: 405."""
+    answer = requests.request(method, world.emulator.url + path, timeout=10)
+    assert code(answer) == (405, "methodNotAllowed")

@@ -1,0 +1,876 @@
+"""What every back end of the store promises, sentence by sentence of ``subscriber.store``.
+
+A back end's test module subclasses these and provides the fixtures ``store``, ``clock`` and ``url``; see
+``test_sqlite.py``. Nothing here knows which back end it talks to.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from subscriber.errors import MalformedDelivery, StoreUnavailable
+from subscriber.model import (
+    DETAIL_CHARS,
+    Dead,
+    Done,
+    Hold,
+    Identity,
+    Outcome,
+    Retry,
+    State,
+    with_repeat,
+)
+from subscriber.store import (
+    REPEAT_WINDOW,
+    Counter,
+    Counts,
+    Gap,
+    Pause,
+    Retention,
+    RowFilter,
+    Store,
+    SubscriptionRow,
+    TenantState,
+    open_store,
+)
+from tests.store.making import (
+    ACME,
+    OTHER,
+    START,
+    TOPIC,
+    Clock,
+    key,
+    lane,
+    lease_all,
+    lease_one,
+    letter,
+    notification,
+    several,
+)
+
+DAY = timedelta(days=1)
+KEEP = Retention(horizon=7 * DAY, payload=7 * DAY, dead=90 * DAY, tombstone=7 * DAY)
+
+
+def outcomes(store: Store, *notifications: object) -> list[Outcome]:
+    return [receipt.outcome for receipt in store.inbox.add(notifications)]  # type: ignore[arg-type]
+
+
+def counted(store: Store) -> dict[str, int]:
+    """Event → count, over all minutes."""
+    totals: dict[str, int] = {}
+    for _, event, count in store.reports.minutes(START - 365 * DAY):
+        totals[event] = totals.get(event, 0) + count
+    return totals
+
+
+class AddingContract:
+    def test_a_new_notification_is_kept_as_it_came(self, store: Store) -> None:
+        given = notification(action="CREATE", content=b"digest")
+        (receipt,) = store.inbox.add([given])
+        assert (receipt.tenant, receipt.key, receipt.outcome) == (ACME, given.key, Outcome.NEW)
+        row = store.reports.row(ACME, given.key)
+        assert row is not None
+        assert row.notification == given
+        assert (row.state, row.attempts, row.reason) == (State.PENDING, 0, "")
+
+    def test_receipts_come_in_the_order_of_the_notifications(self, store: Store) -> None:
+        store.inbox.add([notification("b")])
+        given = [notification(name) for name in "abc"]
+        receipts = store.inbox.add(given)
+        assert [receipt.key for receipt in receipts] == [item.key for item in given]
+        assert [receipt.outcome for receipt in receipts] == [Outcome.NEW, Outcome.DUPLICATE, Outcome.NEW]
+
+    def test_nothing_given_is_nothing_done(self, store: Store) -> None:
+        assert store.inbox.add([]) == []
+
+    def test_a_redelivery_is_a_duplicate_whatever_became_of_the_first(self, store: Store, clock: Clock) -> None:
+        assert outcomes(store, notification()) == [Outcome.NEW]
+        assert outcomes(store, notification()) == [Outcome.DUPLICATE]
+        store.inbox.settle(lease_one(store), Done())
+        clock.advance(days=4)
+        assert outcomes(store, notification()) == [Outcome.DUPLICATE]
+
+    def test_of_two_equal_keys_in_one_batch_the_first_is_new(self, store: Store) -> None:
+        assert outcomes(store, notification(), notification()) == [Outcome.NEW, Outcome.DUPLICATE]
+        assert store.reports.counts().pending == 1
+
+    def test_equal_keys_of_two_tenants_are_two_notifications(self, store: Store) -> None:
+        assert outcomes(store, notification(), notification(tenant=OTHER)) == [Outcome.NEW, Outcome.NEW]
+
+    def test_a_large_batch_is_stored_whole(self, store: Store) -> None:
+        given = several(2_500)
+        assert set(outcomes(store, *given)) == {Outcome.NEW}
+        assert outcomes(store, *given).count(Outcome.DUPLICATE) == 2_500
+
+    def test_seq_follows_the_order_of_arrival(self, store: Store) -> None:
+        names = [f"n{number}" for number in range(50)]
+        store.inbox.add([notification(name) for name in names])
+        page = store.reports.rows(RowFilter(), 100)
+        assert [row.notification.key for row in reversed(page.rows)] == [key(name) for name in names]
+
+    def test_a_value_that_cannot_be_stored_is_refused_and_nothing_is_stored(self, store: Store) -> None:
+        with pytest.raises(MalformedDelivery) as refusal:
+            store.inbox.add([notification("good"), notification("bad", source="lone \ud800 surrogate")])
+        assert refusal.value.reason == "unstorable"
+        assert store.reports.counts().pending == 0
+
+    def test_a_bad_row_never_spoils_another_callers(self, store: Store) -> None:
+        submissions = [
+            store.inbox.submit([notification(f"n{number}", source="\ud800" if number == 3 else "fine")])
+            for number in range(8)
+        ]
+        failed = []
+        for number, submission in enumerate(submissions):
+            try:
+                submission.receipts()
+            except MalformedDelivery:
+                failed.append(number)
+        assert failed == [3]
+        assert store.reports.counts().pending == 7
+
+    def test_the_same_id_with_equal_or_unknown_content_is_a_duplicate(self, store: Store) -> None:
+        store.inbox.add([notification("known", identity=Identity.ID, content=b"1")])
+        store.inbox.add([notification("unknown", identity=Identity.ID, content=None)])
+        assert (
+            outcomes(
+                store,
+                notification("known", identity=Identity.ID, content=b"1"),
+                notification("known", identity=Identity.ID, content=None),
+                notification("unknown", identity=Identity.ID, content=b"2"),
+            )
+            == [Outcome.DUPLICATE] * 3
+        )
+
+    def test_the_same_id_with_other_content_is_kept_as_a_dead_letter(self, store: Store) -> None:
+        first = notification(identity=Identity.ID, content=b"1", body=b'{"a":1}')
+        second = notification(identity=Identity.ID, content=b"2", body=b'{"a":2}')
+        assert outcomes(store, first, second, second) == [Outcome.NEW, Outcome.CONFLICT, Outcome.CONFLICT]
+        row = store.reports.row(ACME, first.key)
+        assert row is not None and row.notification.body == b'{"a":1}'
+        (found,) = store.reports.dead_letters(ACME, 10)
+        assert found.letter.reason == "conflicting_duplicate"
+        assert (found.letter.key, found.letter.body, found.count) == (first.key, b'{"a":2}', 2)
+
+    def test_equal_content_is_a_duplicate_until_the_first_is_settled(self, store: Store, clock: Clock) -> None:
+        given = notification(identity=Identity.CONTENT)
+        assert outcomes(store, given, given) == [Outcome.NEW, Outcome.DUPLICATE]
+        clock.advance(days=2)
+        assert outcomes(store, given) == [Outcome.DUPLICATE]
+        attempt = lease_one(store)
+        assert outcomes(store, given) == [Outcome.DUPLICATE]
+        store.inbox.settle(attempt, Done())
+        assert outcomes(store, given) == [Outcome.NEW]
+
+    def test_equal_content_is_a_duplicate_within_the_window_of_its_acceptance(
+        self, store: Store, clock: Clock
+    ) -> None:
+        given = notification(identity=Identity.CONTENT)
+        store.inbox.add([given])
+        store.inbox.settle(lease_one(store), Done())
+        clock.now = START + REPEAT_WINDOW
+        assert outcomes(store, given) == [Outcome.DUPLICATE]
+        clock.advance(milliseconds=1)
+        assert outcomes(store, given) == [Outcome.NEW]
+
+    def test_equal_content_said_again_gets_the_next_repeat_number_and_key(self, store: Store, clock: Clock) -> None:
+        for number in range(3):
+            given = notification(identity=Identity.CONTENT, received_at=clock())
+            (receipt,) = store.inbox.add([given])
+            assert (receipt.outcome, receipt.key) == (Outcome.NEW, with_repeat(key("one"), number))
+            attempt = lease_one(store)
+            assert (attempt.notification.repeat, attempt.notification.key) == (number, receipt.key)
+            store.inbox.settle(attempt, Dead("failed"))
+            clock.advance(minutes=2)
+
+    def test_a_duplicate_of_repeated_content_names_the_latest_copy(self, store: Store, clock: Clock) -> None:
+        given = notification(identity=Identity.CONTENT)
+        store.inbox.add([given])
+        store.inbox.settle(lease_one(store), Done())
+        clock.advance(minutes=2)
+        receipts = store.inbox.add([given, given])
+        assert [receipt.outcome for receipt in receipts] == [Outcome.NEW, Outcome.DUPLICATE]
+        assert receipts[0].key == receipts[1].key == with_repeat(key("one"), 1)
+
+    def test_a_dead_letter_that_comes_again_is_counted_not_kept_twice(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([], [letter(at=START), letter("else")])
+        clock.advance(hours=1)
+        store.inbox.add([], [letter(at=clock())])
+        newest, oldest = store.reports.dead_letters(ACME, 10)
+        assert (newest.count, oldest.count) == (1, 2)
+        assert (oldest.letter.buried_at, oldest.last_at) == (START, START + timedelta(hours=1))
+        assert oldest.letter.body == b"{"
+
+    def test_dead_letters_share_the_transaction_of_the_notifications(self, store: Store) -> None:
+        with pytest.raises(MalformedDelivery):
+            store.inbox.add([notification(source="\ud800")], [letter()])
+        assert store.reports.dead_letters(None, 10) == []
+
+    def test_detail_is_cut_to_its_limit(self, store: Store) -> None:
+        long = letter()
+        store.inbox.add([], [type(long)(**{**_fields(long), "detail": "x" * 2 * DETAIL_CHARS})])
+        (found,) = store.reports.dead_letters(None, 1)
+        assert found.letter.detail == "x" * DETAIL_CHARS
+
+    def test_unknown_tenants_become_active_ones(self, store: Store) -> None:
+        store.inbox.add([notification()], [letter(tenant=OTHER)])
+        assert [(row.tenant, row.state) for row in store.registry.tenants()] == [
+            (ACME, TenantState.ACTIVE),
+            (OTHER, TenantState.ACTIVE),
+        ]
+
+    def test_nothing_is_stored_for_a_tenant_that_is_gone(self, store: Store) -> None:
+        store.inbox.add([notification(), notification(tenant=OTHER)])
+        store.inbox.erase(ACME)
+        assert outcomes(store, notification("two"), notification("two", tenant=OTHER)) == [
+            Outcome.ERASED,
+            Outcome.NEW,
+        ]
+        store.inbox.add([], [letter()])
+        assert store.reports.counts(ACME) == Counts(
+            pending=0, running=0, done=0, dead=0, duplicates=0, dead_letters=0
+        )
+        assert counted(store)[Counter.ERASED] == 2
+
+    def test_a_tenant_erased_by_another_store_gets_no_rows(self, store: Store, url: str, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        store.inbox.add([notification("two")])  # by now this store knows the tenant well
+        with closing(open_store(url, clock=clock)) as another:
+            another.inbox.erase(ACME)
+        assert outcomes(store, notification("three")) == [Outcome.ERASED]
+        assert store.reports.rows(RowFilter(), 10).rows == []
+
+    def test_a_tenant_that_comes_back_is_served_again(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        store.inbox.erase(ACME)
+        store.registry.put_tenant(ACME, TenantState.ACTIVE)
+        assert outcomes(store, notification()) == [Outcome.NEW]
+
+    def test_counters_tell_what_became_of_everything(self, store: Store) -> None:
+        store.inbox.add([*several(3), notification("n1")], [letter()])
+        conflicting = [notification("id", identity=Identity.ID, content=content) for content in (b"1", b"2")]
+        store.inbox.add(conflicting)
+        assert counted(store) == {
+            Counter.ACCEPTED: 4,
+            Counter.DUPLICATE: 1,
+            Counter.DEAD_LETTER: 1,
+            Counter.CONFLICT: 1,
+        }
+
+    def test_a_submission_is_answered_without_waiting(self, store: Store) -> None:
+        called = threading.Event()
+        submission = store.inbox.submit([notification()])
+        submission.when_done(called.set)
+        assert called.wait(5)
+        assert [receipt.outcome for receipt in submission.receipts()] == [Outcome.NEW]
+        assert [receipt.outcome for receipt in submission.receipts()] == [Outcome.NEW]
+
+    def test_a_submission_that_is_done_calls_back_at_once(self, store: Store) -> None:
+        submission = store.inbox.submit([notification()])
+        submission.receipts()
+        calls: list[int] = []
+        submission.when_done(lambda: calls.append(threading.get_ident()))
+        assert calls == [threading.get_ident()]
+
+    def test_a_closed_store_takes_nothing(self, store: Store) -> None:
+        store.close()
+        with pytest.raises(StoreUnavailable):
+            store.inbox.add([notification()])
+
+    def test_what_waits_when_the_store_closes_is_finished(self, store: Store, url: str, clock: Clock) -> None:
+        submissions = [store.inbox.submit([item]) for item in several(20)]
+        store.close()
+        assert all(submission.receipts()[0].outcome is Outcome.NEW for submission in submissions)
+        with closing(open_store(url, clock=clock)) as again:
+            assert again.reports.counts().pending == 20
+
+    def test_a_probe_passes_while_the_store_can_write(self, store: Store) -> None:
+        store.inbox.probe()
+        store.inbox.add([notification()])
+        store.inbox.probe()
+
+
+def _fields(value: object) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+class LeasingContract:
+    def test_lanes_are_the_tenants_and_topics_with_due_rows(self, store: Store, clock: Clock) -> None:
+        assert store.inbox.lanes() == []
+        store.inbox.add([notification("a"), notification("b"), notification("c", topic="t2")])
+        store.inbox.add([notification("d", tenant=OTHER, topic="t0")])
+        assert sorted(store.inbox.lanes()) == sorted([lane(), lane(topic="t2"), lane(OTHER, "t0")])
+
+    def test_a_lane_whose_rows_wait_for_their_time_is_not_listed(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_one(store), Retry(START + timedelta(minutes=1)))
+        assert store.inbox.lanes() == []
+        clock.advance(minutes=1)
+        assert store.inbox.lanes() == [lane()]
+
+    def test_an_attempt_is_the_right_to_work_on_a_row_for_a_while(self, store: Store) -> None:
+        given = notification()
+        store.inbox.add([given])
+        attempt = lease_one(store, seconds=30)
+        assert (attempt.notification, attempt.number) == (given, 1)
+        assert attempt.lease_until == START + timedelta(seconds=30)
+        assert attempt.sinks_done == frozenset()
+        row = store.reports.row(ACME, given.key)
+        assert row is not None and (row.state, row.attempts) == (State.RUNNING, 1)
+
+    def test_a_leased_row_is_nobody_elses_until_its_lease_ran_out(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        first = lease_one(store, seconds=30)
+        clock.advance(seconds=29.999)
+        assert store.inbox.lanes() == []
+        assert store.inbox.lease([lane()], 10, 30) == []
+        clock.advance(seconds=0.001)
+        assert store.inbox.lanes() == [lane()]
+        second = lease_one(store)
+        assert second.number == 2
+        assert second.lease > first.lease
+
+    def test_lanes_take_turns_in_the_given_order(self, store: Store) -> None:
+        store.inbox.add(several(5, prefix="a") + several(2, prefix="b", tenant=OTHER))
+        attempts = store.inbox.lease([lane(OTHER), lane()], 6, 30)
+        assert [attempt.notification.tenant.name for attempt in attempts] == [
+            "custbb",
+            "custaa",
+            "custbb",
+            "custaa",
+            "custaa",
+            "custaa",
+        ]
+
+    def test_a_noisy_lane_leaves_every_other_its_turn(self, store: Store) -> None:
+        store.inbox.add(several(500, prefix="noise"))
+        quiet = [notification("quiet", topic=f"t{number}") for number in range(3)]
+        store.inbox.add([notification(f"q{number}", topic=item.topic) for number, item in enumerate(quiet)])
+        attempts = lease_all(store, 8)
+        assert {attempt.notification.topic for attempt in attempts} == {TOPIC, "t0", "t1", "t2"}
+
+    def test_with_more_lanes_than_places_the_first_lanes_with_work_are_served(self, store: Store) -> None:
+        store.inbox.add([notification(f"n{number}", topic=f"t{number}") for number in range(10)])
+        wanted = [lane(topic="none"), *(lane(topic=f"t{number}") for number in (7, 3, 5, 1))]
+        attempts = store.inbox.lease(wanted, 3, 30)
+        assert [attempt.notification.topic for attempt in attempts] == ["t7", "t3", "t5"]
+
+    def test_only_the_given_lanes_are_leased(self, store: Store) -> None:
+        store.inbox.add([notification("a"), notification("b", topic="t2"), notification("c", tenant=OTHER)])
+        (attempt,) = store.inbox.lease([lane(topic="t2")], 10, 30)
+        assert attempt.notification.key == key("b")
+        assert store.inbox.lease([], 10, 30) == []
+
+    def test_the_oldest_due_row_of_a_lane_goes_first(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification("first")])
+        store.inbox.settle(lease_one(store), Retry(START + timedelta(seconds=10)))
+        clock.advance(seconds=5)
+        store.inbox.add([notification("second")])
+        clock.advance(seconds=1)
+        store.inbox.add([notification("third")])
+        clock.advance(seconds=60)
+        order = [attempt.notification.key for attempt in lease_all(store)]
+        assert order == [key("second"), key("third"), key("first")]
+
+    def test_rows_accepted_together_go_in_the_order_they_came(self, store: Store) -> None:
+        given = several(20)
+        store.inbox.add(given)
+        assert [attempt.notification for attempt in lease_all(store)] == given
+
+    def test_extending_moves_the_end_of_the_lease(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        attempt = lease_one(store, seconds=30)
+        clock.advance(seconds=20)
+        assert store.inbox.extend(attempt, 30) is True
+        clock.advance(seconds=29)
+        assert store.inbox.lease([lane()], 1, 30) == []
+
+    def test_a_lost_lease_can_neither_be_extended_nor_settled(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        lost = lease_one(store, seconds=1)
+        clock.advance(seconds=2)
+        held = lease_one(store)
+        for decision in (Done(), Dead("x"), Retry(START), Hold(START, "x")):
+            assert store.inbox.settle(lost, decision) is False
+        assert store.inbox.extend(lost, 30) is False
+        assert store.inbox.settle(held, Done()) is True
+
+    def test_a_settled_attempt_cannot_be_settled_again(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        attempt = lease_one(store)
+        assert store.inbox.settle(attempt, Done()) is True
+        assert store.inbox.settle(attempt, Dead("late")) is False
+
+    def test_a_lease_that_ran_out_but_nobody_took_still_settles(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        attempt = lease_one(store, seconds=1)
+        clock.advance(seconds=60)
+        assert store.inbox.settle(attempt, Done()) is True
+
+    def test_done_and_dead_end_a_row(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification("a"), notification("b")])
+        first, second = lease_all(store)
+        clock.advance(seconds=1)
+        store.inbox.settle(first, Done("superseded"))
+        store.inbox.settle(second, Dead("unrouted", "no route takes it"))
+        done, dead = store.reports.row(ACME, key("a")), store.reports.row(ACME, key("b"))
+        assert done is not None and dead is not None
+        assert (done.state, done.reason, done.settled_at) == (State.DONE, "superseded", clock())
+        assert (dead.state, dead.reason, dead.detail) == (State.DEAD, "unrouted", "no route takes it")
+        assert store.inbox.lanes() == []
+
+    def test_retry_puts_a_row_back_and_counts_the_attempt(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_one(store), Retry(START + timedelta(seconds=5), "sink", "said 500"))
+        row = store.reports.row(ACME, key("one"))
+        assert row is not None
+        assert (row.state, row.attempts, row.not_before) == (State.PENDING, 1, START + timedelta(seconds=5))
+        assert (row.reason, row.detail) == ("sink", "said 500")
+        clock.advance(seconds=5)
+        assert lease_one(store).number == 2
+
+    def test_a_retry_without_a_time_is_refused(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        with pytest.raises(ValueError, match="time"):
+            store.inbox.settle(lease_one(store), Retry())
+
+    def test_hold_puts_a_row_back_without_counting_the_attempt(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_one(store), Hold(START + timedelta(minutes=1), "sink_unavailable"))
+        clock.advance(minutes=1)
+        assert lease_one(store).number == 1
+
+    def test_sinks_that_succeeded_are_remembered(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_one(store), Retry(START), frozenset({"https://a,b", "handler"}))
+        again = lease_one(store)
+        assert again.sinks_done == {"https://a,b", "handler"}
+        store.inbox.settle(again, Hold(START, "x"), frozenset({"third"}))
+        assert lease_one(store).sinks_done == {"https://a,b", "handler", "third"}
+
+    def test_superseded_asks_for_a_later_one_of_the_same_tenant_topic_and_source(
+        self, store: Store, clock: Clock
+    ) -> None:
+        later = START + timedelta(seconds=1)
+        old = notification("old")
+        store.inbox.add([old])
+        for other in (
+            notification("topic", topic="t2", occurred_at=later),
+            notification("source", source="asset-2", occurred_at=later),
+            notification("tenant", tenant=OTHER, occurred_at=later),
+            notification("equal", occurred_at=START),
+            notification("timeless", occurred_at=None),
+        ):
+            store.inbox.add([other])
+            assert store.inbox.superseded(old) is False
+        store.inbox.add([notification("new", occurred_at=later)])
+        assert store.inbox.superseded(old) is True
+        for attempt in lease_all(store):
+            store.inbox.settle(attempt, Done())
+        assert store.inbox.superseded(old) is True
+
+    def test_a_notification_without_source_or_time_is_never_superseded(self, store: Store) -> None:
+        store.inbox.add([notification("new", source="", occurred_at=START + DAY)])
+        assert store.inbox.superseded(notification("a", source="")) is False
+        assert store.inbox.superseded(notification("b", occurred_at=None)) is False
+
+
+class ReplayContract:
+    def test_done_and_dead_rows_come_back_with_fresh_attempts(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification("a"), notification("b"), notification("c")])
+        first, second, _ = lease_all(store)
+        store.inbox.settle(first, Done("kept"))
+        store.inbox.settle(second, Dead("attempts", "said 500"))
+        clock.advance(hours=1)
+        assert store.inbox.replay(ACME, [key("a"), key("b"), key("c"), key("unknown")]) == 2
+        for name in "ab":
+            row = store.reports.row(ACME, key(name))
+            assert row is not None
+            assert (row.state, row.attempts, row.not_before) == (State.PENDING, 0, clock())
+            assert (row.reason, row.detail, row.settled_at) == ("", "", None)
+            assert row.notification.received_at == START
+
+    def test_a_replayed_dead_row_repeats_only_what_has_not_succeeded(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_one(store), Dead("attempts"), frozenset({"handler"}))
+        store.inbox.replay(ACME, [key("one")])
+        attempt = lease_one(store)
+        assert attempt.sinks_done == {"handler"}
+        store.inbox.settle(attempt, Done(), frozenset({"sink"}))
+        store.inbox.replay(ACME, [key("one")])
+        assert lease_one(store).sinks_done == frozenset()
+
+    def test_another_tenants_rows_are_not_replayed(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_one(store), Dead("x"))
+        assert store.inbox.replay(OTHER, [key("one")]) == 0
+
+    def test_the_total_of_done_does_not_fall(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_one(store), Done())
+        store.inbox.replay(ACME, [key("one")])
+        assert store.reports.counts().done == 1
+
+    def test_an_attempt_from_before_the_replay_has_lost_its_lease(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        old = lease_one(store, seconds=1)
+        clock.advance(seconds=2)
+        store.inbox.settle(lease_one(store), Dead("x"))
+        store.inbox.replay(ACME, [key("one")])
+        new = lease_one(store)
+        assert new.lease > old.lease
+        assert store.inbox.settle(old, Done()) is False
+
+    @pytest.mark.parametrize(
+        ("tenant", "reason", "moved"), [(None, None, 6), (ACME, None, 4), (None, "b", 3), (ACME, "b", 2)]
+    )
+    def test_all_dead_rows_of_a_tenant_and_reason_come_back(
+        self, store: Store, tenant: object, reason: str | None, moved: int
+    ) -> None:
+        store.inbox.add(several(4) + several(2, tenant=OTHER))
+        for number, attempt in enumerate(lease_all(store)):
+            tenants_turn = number // 2 if number < 4 else number
+            store.inbox.settle(attempt, Dead("ab"[tenants_turn % 2]))
+        assert store.inbox.replay_dead(tenant, reason) == moved  # type: ignore[arg-type]
+        assert store.reports.counts().pending == moved
+
+
+class ForgettingContract:
+    def test_a_key_outlives_its_body_and_is_forgotten_after_the_horizon(self, store: Store, clock: Clock) -> None:
+        wanted = Retention(horizon=7 * DAY, payload=2 * DAY, dead=90 * DAY, tombstone=7 * DAY)
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_one(store), Done())
+        clock.advance(days=2, milliseconds=1)
+        assert store.inbox.prune(wanted).bodies == 1
+        row = store.reports.row(ACME, key("one"))
+        assert row is not None and row.notification.body is None and row.notification.payload is None
+        clock.advance(days=4)
+        assert store.inbox.prune(wanted).rows == 0
+        assert outcomes(store, notification()) == [Outcome.DUPLICATE]
+        clock.advance(days=1)
+        assert store.inbox.prune(wanted).rows == 1
+        assert outcomes(store, notification()) == [Outcome.NEW]
+
+    def test_no_key_younger_than_the_horizon_goes_whatever_the_other_ages(self, store: Store, clock: Clock) -> None:
+        eager = Retention(horizon=7 * DAY, payload=timedelta(0), dead=timedelta(0), tombstone=timedelta(0))
+        store.inbox.add([notification("done"), notification("dead")])
+        first, second = lease_all(store)
+        store.inbox.settle(first, Done())
+        store.inbox.settle(second, Dead("x"))
+        clock.advance(days=6)
+        for _ in range(3):
+            assert store.inbox.prune(eager).rows == 0
+
+    def test_rows_that_wait_or_run_are_never_pruned(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification("runs"), notification("waits", topic="t2")])
+        store.inbox.lease([lane()], 1, 30)
+        clock.advance(days=365)
+        pruned = store.inbox.prune(KEEP)
+        assert (pruned.bodies, pruned.rows) == (0, 0)
+
+    def test_dead_rows_and_letters_go_after_their_own_age(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()], [letter()])
+        store.inbox.settle(lease_one(store), Dead("x"))
+        clock.advance(days=89)
+        assert store.inbox.prune(KEEP).rows == 0
+        clock.advance(days=2)
+        pruned = store.inbox.prune(KEEP)
+        assert (pruned.rows, pruned.dead_letters) == (1, 1)
+
+    def test_totals_survive_pruning(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification(), notification()])
+        store.inbox.settle(lease_one(store), Done())
+        clock.advance(days=400)
+        while any(vars_of(store.inbox.prune(KEEP))):
+            pass
+        counts = store.reports.counts()
+        assert (counts.done, counts.duplicates) == (1, 1)
+        assert counted(store) == {}
+
+    def test_one_call_forgets_at_most_its_limit(self, store: Store, clock: Clock) -> None:
+        store.inbox.add(several(30), [letter(f"l{number}") for number in range(30)])
+        for number, attempt in enumerate(lease_all(store)):
+            store.inbox.settle(attempt, Done() if number % 2 else Dead("x"))
+        clock.advance(days=365)
+        seen = []
+        while any(pruned := vars_of(store.inbox.prune(KEEP, limit=10))):
+            seen.append(pruned)
+        assert max(max(pruned) for pruned in seen) == 10
+        assert [sum(kind) for kind in zip(*seen, strict=True)] == [15, 30, 30, 0]
+
+    def test_the_first_copy_of_repeated_content_stays_while_a_later_one_does(
+        self, store: Store, clock: Clock
+    ) -> None:
+        given = notification(identity=Identity.CONTENT)
+        store.inbox.add([given])
+        store.inbox.settle(lease_one(store), Done())
+        clock.advance(days=6)
+        store.inbox.add([notification(identity=Identity.CONTENT, received_at=clock())])
+        clock.advance(days=2)
+        for _ in range(3):
+            store.inbox.prune(KEEP)
+        assert outcomes(store, given) == [Outcome.DUPLICATE]  # of the second copy, which nobody has handled yet
+        store.inbox.settle(lease_one(store), Done())
+        clock.advance(days=30)
+        while any(vars_of(store.inbox.prune(KEEP))):
+            pass
+        assert store.reports.rows(RowFilter(), 10).rows == []
+
+    def test_erasing_takes_everything_but_a_tombstone(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([*several(3), notification(tenant=OTHER)], [letter(), letter(tenant=OTHER)])
+        store.registry.put_subscription(subscription())
+        assert store.inbox.erase(ACME) == 4
+        assert store.reports.counts() == Counts(pending=1, running=0, done=0, dead=0, duplicates=0, dead_letters=1)
+        assert store.registry.subscriptions("mindsphere") == []
+        states = {row.tenant: row.state for row in store.registry.tenants()}
+        assert states == {ACME: TenantState.GONE, OTHER: TenantState.ACTIVE}
+
+    def test_totals_survive_an_erasure(self, store: Store) -> None:
+        store.inbox.add([notification(), notification()])
+        store.inbox.settle(lease_one(store), Done())
+        store.inbox.erase(ACME)
+        counts = store.reports.counts()
+        assert (counts.done, counts.duplicates) == (1, 1)
+
+    def test_erasing_an_unknown_tenant_does_nothing(self, store: Store) -> None:
+        assert store.inbox.erase(ACME) == 0
+        assert store.registry.tenants() == []
+
+    def test_an_erasure_can_be_repeated(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        assert [store.inbox.erase(ACME), store.inbox.erase(ACME)] == [1, 0]
+
+    def test_who_works_on_an_erased_row_has_lost_the_lease(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        attempt = lease_one(store)
+        store.inbox.erase(ACME)
+        assert store.inbox.settle(attempt, Done()) is False
+
+    def test_a_tombstone_goes_after_its_age(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        store.inbox.erase(ACME)
+        clock.advance(days=6)
+        assert store.inbox.prune(KEEP).tenants == 0
+        clock.advance(days=2)
+        assert store.inbox.prune(KEEP).tenants == 1
+        assert store.registry.tenants() == []
+        assert outcomes(store, notification()) == [Outcome.NEW]
+
+
+def vars_of(pruned: object) -> tuple[int, ...]:
+    return tuple(_fields(pruned).values())  # type: ignore[arg-type]
+
+
+def subscription(topic: str = TOPIC, state: str = "active") -> SubscriptionRow:
+    return SubscriptionRow(
+        tenant=ACME,
+        topic=topic,
+        subscriber="app",
+        version="v1.0.0",
+        uri="https://example.com/notifications",
+        state=state,
+        detail="",
+        updated_at=START,
+    )
+
+
+class RegistryContract:
+    def test_a_tenants_state_changes_when_it_is_another(self, store: Store, clock: Clock) -> None:
+        assert store.registry.put_tenant(ACME, TenantState.ACTIVE) is True
+        assert store.registry.put_tenant(ACME, TenantState.ACTIVE) is False
+        clock.advance(hours=1)
+        assert store.registry.put_tenant(ACME, TenantState.LEAVING) is True
+        (row,) = store.registry.tenants()
+        assert (row.tenant, row.state, row.since) == (ACME, TenantState.LEAVING, clock())
+
+    def test_a_subscription_is_replaced_by_its_tenant_topic_subscriber_and_version(
+        self, store: Store, clock: Clock
+    ) -> None:
+        store.registry.put_subscription(subscription())
+        store.registry.put_subscription(subscription("t2"))
+        clock.advance(hours=1)
+        store.registry.put_subscription(subscription(state="failed"))
+        rows = store.registry.subscriptions("mindsphere")
+        assert [(row.topic, row.state, row.updated_at) for row in rows] == [
+            (TOPIC, "failed", clock()),
+            ("t2", "active", START),
+        ]
+        assert store.registry.subscriptions("cumulocity") == []
+
+    def test_a_removed_subscription_is_gone(self, store: Store) -> None:
+        store.registry.put_subscription(subscription())
+        store.registry.remove_subscription(subscription())
+        assert store.registry.subscriptions("mindsphere") == []
+
+    def test_a_pause_lasts_until_it_is_resumed(self, store: Store) -> None:
+        assert store.registry.pause("tenant", "mindsphere/custaa") is True
+        assert store.registry.pause("tenant", "mindsphere/custaa") is False
+        assert store.registry.pauses() == [Pause(kind="tenant", name="mindsphere/custaa", since=START)]
+        assert store.registry.resume("tenant", "mindsphere/custaa") is True
+        assert store.registry.resume("tenant", "mindsphere/custaa") is False
+        assert store.registry.pauses() == []
+
+    def test_a_gap_is_what_was_published_while_we_were_away_too_long(self, store: Store, clock: Clock) -> None:
+        assert store.registry.heartbeat("mindsphere", 4 * DAY) is None
+        clock.advance(days=4)
+        assert store.registry.heartbeat("mindsphere", 4 * DAY) is None
+        clock.advance(days=10)
+        gap = store.registry.heartbeat("mindsphere", 4 * DAY)
+        assert gap == Gap(
+            tenant=None,
+            platform="mindsphere",
+            channel="",
+            lost_from=START + 4 * DAY,
+            lost_until=START + 10 * DAY,
+            reason="away",
+            noticed_at=clock(),
+        )
+        assert store.registry.gaps() == [gap]
+        assert store.registry.heartbeat("mindsphere", 4 * DAY) is None
+
+    def test_gaps_come_newest_first(self, store: Store) -> None:
+        gaps = [
+            Gap(
+                tenant=tenant,
+                platform="mindsphere",
+                channel="c",
+                lost_from=START,
+                lost_until=START + DAY,
+                reason="buffer",
+                noticed_at=START,
+            )
+            for tenant in (ACME, None)
+        ]
+        for gap in gaps:
+            store.registry.add_gap(gap)
+        assert store.registry.gaps() == gaps[::-1]
+        assert store.registry.gaps(1) == gaps[1:]
+
+    def test_a_lock_has_one_holder_until_it_ends_or_is_released(self, store: Store, clock: Clock) -> None:
+        first = store.registry.acquire("prune", "a", 10)
+        assert first is not None
+        assert store.registry.acquire("prune", "b", 10) is None
+        assert store.registry.acquire("prune", "a", 10) == first
+        clock.advance(seconds=10)
+        second = store.registry.acquire("prune", "b", 10)
+        assert second is not None and second > first
+        store.registry.release("prune", "a")
+        assert store.registry.acquire("prune", "a", 10) is None
+        store.registry.release("prune", "b")
+        third = store.registry.acquire("prune", "a", 10)
+        assert third is not None and third > second
+
+    def test_locks_of_other_names_are_other_locks(self, store: Store) -> None:
+        assert store.registry.acquire("prune", "a", 10) is not None
+        assert store.registry.acquire("register", "b", 10) is not None
+
+
+class ReportsContract:
+    def test_counts_are_rows_now_and_totals_that_never_fall(self, store: Store) -> None:
+        store.inbox.add([*several(5), notification("n0")], [letter()])
+        first, second, third, _ = lease_all(store, 4)
+        store.inbox.settle(first, Done())
+        store.inbox.settle(second, Done())
+        store.inbox.settle(third, Dead("x"))
+        expected = Counts(pending=1, running=1, done=2, dead=1, duplicates=1, dead_letters=1)
+        assert store.reports.counts() == expected
+        assert store.reports.counts(ACME) == expected
+        assert store.reports.counts(OTHER) == Counts(
+            pending=0, running=0, done=0, dead=0, duplicates=0, dead_letters=0
+        )
+
+    def test_rows_come_newest_first_page_by_page(self, store: Store) -> None:
+        store.inbox.add(several(7))
+        seen, before = [], None
+        while True:
+            page = store.reports.rows(RowFilter(), 3, before)
+            seen += [row.notification.key for row in page.rows]
+            if page.next is None:
+                break
+            before = page.next
+        assert seen == [key(f"n{number}") for number in reversed(range(7))]
+
+    def test_filters_are_exact_and_combine(self, store: Store, clock: Clock) -> None:
+        store.inbox.add(
+            [
+                notification("a", source="s1"),
+                notification("b", source="s2"),
+                notification("c", source="s1", topic="t2"),
+                notification("d", source="s1", tenant=OTHER),
+                notification("e", source="s1", received_at=START + timedelta(hours=1)),
+            ]
+        )
+        (attempt,) = store.inbox.lease([lane(OTHER)], 1, 30)
+        store.inbox.settle(attempt, Dead("x"))
+        later = START + timedelta(minutes=30)
+
+        def names(wanted: RowFilter) -> set[str]:
+            keys = {row.notification.key for row in store.reports.rows(wanted, 100).rows}
+            return {name for name in "abcde" if key(name) in keys}
+
+        assert names(RowFilter(tenant=ACME)) == set("abce")
+        assert names(RowFilter(tenant=ACME, source="s1")) == set("ace")
+        assert names(RowFilter(source="s1")) == set("acde")
+        assert names(RowFilter(topic="t2")) == set("c")
+        assert names(RowFilter(state=State.DEAD)) == set("d")
+        assert names(RowFilter(state=State.PENDING, tenant=ACME, source="s2")) == set("b")
+        assert names(RowFilter(since=later)) == set("e")
+        assert names(RowFilter(until=later)) == set("abcd")
+        assert names(RowFilter(tenant=ACME, topic="none")) == set()
+
+    def test_an_empty_page_of_an_empty_store_has_no_next(self, store: Store) -> None:
+        page = store.reports.rows(RowFilter(), 10)
+        assert (page.rows, page.next, page.scanned_to) == ([], None, None)
+
+    def test_a_row_is_found_by_tenant_and_key(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        assert store.reports.row(ACME, key("one")) is not None
+        assert store.reports.row(OTHER, key("one")) is None
+        assert store.reports.row(ACME, key("two")) is None
+
+    def test_dead_letters_come_newest_first_and_by_tenant(self, store: Store) -> None:
+        store.inbox.add([], [letter(f"l{number}") for number in range(3)] + [letter(tenant=OTHER)])
+        everything = store.reports.dead_letters(None, 10)
+        assert [row.letter.tenant for row in everything] == [OTHER, ACME, ACME, ACME]
+        own = store.reports.dead_letters(ACME, 2)
+        assert [row.letter.digest for row in own] == [key("l2"), key("l1")]
+        assert [row.letter.digest for row in store.reports.dead_letters(ACME, 2, own[-1].id)] == [key("l0")]
+
+    def test_a_dead_letter_is_only_found_by_its_tenant(self, store: Store) -> None:
+        store.inbox.add([], [letter()])
+        (row,) = store.reports.dead_letters(None, 1)
+        assert store.reports.dead_letter(ACME, row.id) == row
+        assert store.reports.dead_letter(OTHER, row.id) is None
+
+    def test_the_oldest_pending_is_the_one_that_waits_longest_past_its_time(self, store: Store, clock: Clock) -> None:
+        assert store.reports.oldest_pending() is None
+        store.inbox.add([notification("later", topic="t1", tenant=OTHER)])
+        store.inbox.settle(lease_one(store), Retry(START + timedelta(hours=1)))
+        assert store.reports.oldest_pending() is None
+        clock.advance(minutes=10)
+        store.inbox.add([notification()])
+        assert store.reports.oldest_pending() == START + timedelta(minutes=10)
+        clock.advance(hours=1)
+        store.inbox.settle(store.inbox.lease([lane()], 1, 30)[0], Done())
+        assert store.reports.oldest_pending() == START + timedelta(hours=1)
+
+    def test_minutes_sum_all_tenants_oldest_first(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification(), notification(tenant=OTHER)])
+        clock.advance(minutes=1, seconds=30)
+        store.inbox.add([notification()])
+        store.inbox.settle(lease_all(store)[0], Retry(clock()))
+        minute = START + timedelta(minutes=1)
+        assert store.reports.minutes(START) == [
+            (START, Counter.ACCEPTED, 2),
+            (minute, Counter.DUPLICATE, 1),
+            (minute, Counter.RETRY, 1),
+        ]
+        assert [found for found, _, _ in store.reports.minutes(minute)] == [minute, minute]
+
+    def test_check_finds_nothing_wrong_with_a_sound_store(self, store: Store) -> None:
+        store.inbox.add(several(10))
+        assert [finding for finding in store.inbox.check() if not finding.ok] == []

@@ -1,0 +1,84 @@
+"""Small factories whose defaults are valid, so that a test shows only what matters, and a clock that stands still."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+from subscriber.model import Attempt, DeadLetter, Identity, Lane, Notification, Tenant, with_repeat
+from subscriber.store import Store
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ACME = Tenant("mindsphere", "custaa")
+OTHER = Tenant("mindsphere", "custbb")
+TOPIC = "mdsp.core.assetmanagement.v1.pubsub.asset.ext.notification"
+
+
+class Clock:
+    """Says what it was told."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
+
+
+def key(name: str) -> bytes:
+    return blake2b(name.encode(), digest_size=16).digest()
+
+
+def notification(
+    name: str = "one",
+    *,
+    tenant: Tenant = ACME,
+    identity: Identity = Identity.TIMED,
+    content: bytes | None = None,
+    topic: str = TOPIC,
+    source: str = "asset-1",
+    action: str = "UPDATE",
+    occurred_at: datetime | None = START,
+    received_at: datetime = START,
+    body: bytes | None = b'{"a":1}',
+) -> Notification:
+    return Notification(
+        tenant=tenant,
+        key=with_repeat(key(name), 0) if identity is Identity.CONTENT else key(name),
+        identity=identity,
+        content=content,
+        topic=topic,
+        source=source,
+        action=action,
+        occurred_at=occurred_at,
+        received_at=received_at,
+        body=body,
+    )
+
+
+def several(count: int, *, prefix: str = "n", tenant: Tenant = ACME, topic: str = TOPIC) -> list[Notification]:
+    return [notification(f"{prefix}{number}", tenant=tenant, topic=topic) for number in range(count)]
+
+
+def letter(
+    name: str = "one", *, tenant: Tenant = ACME, reason: str = "malformed", at: datetime = START
+) -> DeadLetter:
+    return DeadLetter(
+        tenant=tenant, reason=reason, detail="not JSON", digest=key(name), body=b"{", key=None, buried_at=at
+    )
+
+
+def lease_one(store: Store, *, seconds: float = 30.0) -> Attempt:
+    """The attempt of the only due row."""
+    (attempt,) = store.inbox.lease(store.inbox.lanes(), 10, seconds)
+    return attempt
+
+
+def lease_all(store: Store, limit: int = 100, *, seconds: float = 30.0) -> list[Attempt]:
+    return store.inbox.lease(store.inbox.lanes(), limit, seconds)
+
+
+def lane(tenant: Tenant = ACME, topic: str = TOPIC) -> Lane:
+    return Lane(tenant, topic)
