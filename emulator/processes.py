@@ -116,6 +116,13 @@ def answers(url: str) -> bool:
         return False
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Senders are killed in rehearsals: a connection that breaks is no news."""
+
+
 class Receiver:
     """A small HTTP server that takes what the service forwards and remembers the id of each effect."""
 
@@ -123,8 +130,7 @@ class Receiver:
         self.status = status
         self._seen: list[str] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 

@@ -8,7 +8,13 @@ matches wins, a notification that none matches is dead as ``unrouted``. A handle
 - returns ``Dead(reason)`` to give up; an operator may replay it,
 - may raise anything: it runs again, later and later, until its attempts run out.
 
+Most notifications are hints: ``attempt.platform.get(path, params)`` reads the state they point to, in the name of the
+notification's tenant.
+
 It may run twice for the same notification, for example after a crash: use ``notification.id`` to make that harmless.
+
+A function ``def on_tenant(tenant, joined)`` in this module is called when a customer gets the application (``joined``
+True) or has lost it: at least once for each, and again, later and later, when it raises.
 """
 
 from __future__ import annotations

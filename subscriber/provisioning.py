@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
-from subscriber.errors import PlatformUnavailable, SettingsError, StoreBusy
+from subscriber.errors import SettingsError, StoreBusy
 from subscriber.model import MINDSPHERE, Dead, Done, Notification, Tenant
 from subscriber.platforms.mindsphere_api import TENANT_NAME
 from subscriber.registration.greeter import Greeter, Hook
@@ -88,16 +88,10 @@ class Notices:
             self._relist(RELIST_SECONDS)  # old news, or a tenant that was erased: the list knows better
             return
         self._greet()
-        if self._subscribed(tenant):
+        if self._reconciler.register(tenant).ok:
             logger.info("a tenant joined", extra={"action": "tenant_joined", "tenant": tenant.name})
         else:
             self._relist(RESUBSCRIBE_SECONDS)
-
-    def _subscribed(self, tenant: Tenant) -> bool:
-        try:
-            return self._reconciler.register(tenant).ok
-        except PlatformUnavailable:
-            return False
 
     def _left(self, tenant: Tenant, notification: Notification, action: str) -> None:
         """Also for words we do not know: something has changed."""

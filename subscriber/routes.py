@@ -35,9 +35,9 @@ class PlatformClient(Protocol):
         waits for up to some minutes while the lease is renewed. Answers above 1 MiB are refused: ask in pages.
 
         Raises ``PlatformRefused`` (its ``upstream_status`` is 404 where the thing is gone), ``PlatformUnavailable``
-        when asking later may help, ``HandlerError`` where this notification's platform has no client, and
-        ``ValueError`` for a path that leads elsewhere. A handler may let all of them pass: then the notification is
-        tried again.
+        when asking later may help, ``HandlerError`` where this notification's platform has no client or its tenant
+        has left (``tenant_left``), and ``ValueError`` for a path that leads elsewhere. A handler may let all of them
+        pass: then the notification is tried again.
         """
 
 

@@ -10,10 +10,12 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from subscriber.access import DeliveryRules
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 60.0  # a gap is noticed to the minute, and four days have 5,760 of them
 PRUNE_SECONDS = 600.0  # small steps often: no run has much to do
+TALLY_SECONDS = 1.0  # longer than a scrape takes, shorter than any scrape interval
 PRUNE_LOCK_SECONDS = 1800.0  # longer than a run takes, shorter than an operator's patience after a crash
 
 
@@ -109,7 +112,8 @@ class Services:
         from subscriber.token_manager import open_gateway
 
         mindsphere = self.settings.mindsphere
-        return Clients({} if mindsphere is None else {MINDSPHERE: open_gateway(mindsphere, stop=stop)})
+        gateways = {} if mindsphere is None else {MINDSPHERE: open_gateway(mindsphere, stop=stop)}
+        return Clients(gateways, self.store.registry)
 
     def _heartbeat(self) -> None:
         gap = self.store.registry.heartbeat(MINDSPHERE, timedelta(days=BROKER_RETENTION_DAYS))
@@ -189,20 +193,38 @@ def mindsphere_credentials(settings: MindSphereSettings, store: Store, metrics: 
     return credentials
 
 
+class Tally:
+    """Counts by name, read at most once for all gauges of a scrape: they look at every subscription."""
+
+    def __init__(self, read: Callable[[], dict[str, int]], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
+        self._monotonic = monotonic
+        self._read_at = float("-inf")
+        self._counts: dict[str, int] = {}
+
+    def count(self, name: str) -> float:
+        """How many there are, as of a moment ago. Raises store errors."""
+        now = self._monotonic()
+        if now >= self._read_at + TALLY_SECONDS:
+            self._counts, self._read_at = self._read(), now
+        return self._counts.get(name, 0)
+
+
 def watch_registration(store: Store, metrics: Metrics) -> None:
     """Metrics of subscriptions and tenants, which live in the store: every process can show them."""
 
-    def count(name: str) -> Callable[[], float]:
-        return lambda: store.registry.tally(MINDSPHERE).get(name, 0)
+    tally = Tally(lambda: store.registry.tally(MINDSPHERE))
 
     def reconciled_at() -> float:
         last = store.registry.census(MINDSPHERE).reconciled_at
         return 0.0 if last is None else last.timestamp()
 
     for state in ("active", "failed", "stale"):
-        metrics.watch(f"subscriptions_{state}", f"subscriptions that are {state}", count(f"subscriptions_{state}"))
+        name = f"subscriptions_{state}"
+        metrics.watch(name, f"subscriptions that are {state}", partial(tally.count, name))
     for state in (TenantState.ACTIVE, TenantState.LEAVING, TenantState.GONE):
-        metrics.watch(f"tenants_{state}", f"tenants that are {state}", count(f"tenants_{state}"))
+        name = f"tenants_{state}"
+        metrics.watch(name, f"tenants that are {state}", partial(tally.count, name))
     metrics.watch("reconciled_timestamp_seconds", "when every subscription was last in place", reconciled_at)
 
 

@@ -297,6 +297,8 @@ class Settings:
                 f"DEAD_RETENTION_DAYS must be at least {self.horizon_days}: forgetting a key while the platform "
                 "may still send it again would handle it twice"
             )
+        if self.mindsphere and "{public}" in self.mindsphere.uri_template and not self.public_url:
+            found.append("MDSP_URI_TEMPLATE uses {public}: set PUBLIC_URL, to an address or to ngrok")
         if self.forward_secret and not self.forward_url:
             found.append("FORWARD_SECRET is set, but FORWARD_URL is not")
         return found

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0  # a gateway that does not accept within this is away
 ANSWER_SECONDS = 30.0  # first to last byte of an answer; half of the minute after which gateways give up (assumption)
-MAX_ANSWER_BYTES = 1_048_576  # the largest answer we ask for is a page of 100 tenant names: a few kilobytes
+MAX_ANSWER_BYTES = 1_048_576  # our own calls get some kilobytes; handlers that read lists ask in pages
 ATTEMPTS = 3  # one hiccup and one restart of the far side; longer outages belong to the caller's schedule
 BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_MAX_SECONDS = 8.0

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("product", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("product")
 
-OURS = ("MDSP_", "DATABASE_", "TLS_", "FORWARD_", "RETRY_", "METRICS_", "WORKER_", "VCAP_", "ALLOW_", "PUBLIC_", "NGROK_")
+OURS = ("MDSP_", "DATABASE_", "TLS_", "FORWARD_", "RETRY_", "METRICS_", "WORKER_", "VCAP_", "ALLOW_")
+OURS += ("PUBLIC_", "NGROK_")
 
 
 @pytest.fixture(autouse=True)

@@ -149,6 +149,9 @@ class SmallPlatform:
         if method == "GET":
             uri = self.subscriptions.get((tenant, topic))
             return (404, refusal("noMatch")) if uri is None else (200, {"uri": uri})
+        if method == "DELETE":
+            removed = self.subscriptions.pop((tenant, topic), None)
+            return (404, refusal("noMatch")) if removed is None else (204, None)
         with self._lock:
             status = 200 if (tenant, topic) in self.subscriptions else 201
             self.subscriptions[tenant, topic] = body["uri"]

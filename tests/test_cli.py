@@ -33,7 +33,7 @@ def run(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedPr
 
 def test_migrating_twice_is_migrating_once(tmp_path: Path) -> None:
     pending = run("migrate", "--list", "--json", folder=tmp_path)
-    assert [orjson.loads(line)["state"] for line in pending.stdout.splitlines()] == ["pending"]
+    assert {orjson.loads(line)["state"] for line in pending.stdout.splitlines()} == {"pending"}
     assert not (tmp_path / "var").exists()
     first, again = (run("migrate", folder=tmp_path) for _ in range(2))
     assert "0001_inbox" in first.stdout

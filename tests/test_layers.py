@@ -26,7 +26,13 @@ ROWS = [
         "subscriber.lifeline",
         "subscriber.logs",
     },
-    {"subscriber.tokens", "subscriber.token_manager", "subscriber.tunnel", "subscriber.platforms", "subscriber.store"},
+    {
+        "subscriber.tokens",
+        "subscriber.token_manager",
+        "subscriber.tunnel",
+        "subscriber.platforms",
+        "subscriber.store",
+    },
     {
         "subscriber.store.sqlite",
         "subscriber.routes",

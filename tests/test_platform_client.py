@@ -16,7 +16,7 @@ from subscriber.model import MINDSPHERE, Notification, State, Tenant
 from subscriber.platform_client import Clients
 from subscriber.routes import PlatformClient, RunningAttempt
 from subscriber.settings import Settings
-from subscriber.store import Store
+from subscriber.store import Store, TenantState
 from subscriber.token_manager import open_gateway
 from tests.dispatcher.stories import notification, open_new_store, row_of
 from tests.small_platform import TOKEN_PATH, SmallPlatform, refusal
@@ -33,12 +33,12 @@ def platform() -> Iterator[SmallPlatform]:
 
 
 @pytest.fixture
-def clients(platform: SmallPlatform) -> Iterator[Clients]:
+def clients(platform: SmallPlatform, store: Store) -> Iterator[Clients]:
     settings = Settings.from_environ(platform.environ()).mindsphere
     assert settings is not None
     stop = threading.Event()
     stop.set()  # nothing is waited for here: a second attempt is not made
-    clients = Clients({MINDSPHERE: open_gateway(settings, stop=stop)})
+    clients = Clients({MINDSPHERE: open_gateway(settings, stop=stop)}, store.registry)
     yield clients
     clients.close()
 
@@ -98,6 +98,20 @@ def test_a_tenant_that_lost_the_application_is_refused(platform: SmallPlatform, 
         client.get(ASSET)
 
 
+@pytest.mark.parametrize("state", [TenantState.LEAVING, TenantState.GONE])
+def test_nothing_is_read_of_a_tenant_that_left_though_its_token_is_still_good(
+    platform: SmallPlatform, client: PlatformClient, store: Store, state: str
+) -> None:
+    client.get(ASSET)
+    calls = len(platform.calls)
+    store.registry.put_tenant(Tenant(MINDSPHERE, "custaa"), state)
+    with pytest.raises(HandlerError, match="no longer has the application") as caught:
+        client.get(ASSET)
+    assert (caught.value.reason, len(platform.calls)) == ("tenant_left", calls)
+    store.registry.put_tenant(Tenant(MINDSPHERE, "custaa"), TenantState.ACTIVE)
+    assert client.get(ASSET) == PUMP
+
+
 def test_a_path_that_leads_elsewhere_reaches_nobody(platform: SmallPlatform, client: PlatformClient) -> None:
     with pytest.raises(ValueError, match="/api/"):
         client.get("@evil.example/api/x")
@@ -146,5 +160,5 @@ def test_a_read_that_fails_is_an_attempt_to_be_made_again(
 
 def test_without_a_platform_the_handler_s_read_fails_in_plain_words(store: Store) -> None:
     hint = notification("custaa", source="pump")
-    handle(store, Reader(), Clients({}), hint)
+    handle(store, Reader(), Clients({}, store.registry), hint)
     assert (row_of(store, hint).state, row_of(store, hint).reason) == (State.PENDING, "no_platform_client")

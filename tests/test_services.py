@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import migrations
 from emulator.processes import wait_until
 from subscriber import services
-from subscriber.errors import SchemaOutdated, StoreBusy
+from subscriber.errors import SchemaOutdated, SettingsError, StoreBusy
 from subscriber.metrics import Metrics
 from subscriber.model import Identity, Notification, State, Tenant
 from subscriber.services import Services, every, retention
@@ -144,3 +145,38 @@ def test_a_job_that_fails_for_a_known_reason_is_tried_again(caplog: pytest.LogCa
     every(0.0, stop, "job", job)
     assert len(runs) == 3
     assert {record.reason for record in caplog.records} == {"store_busy"}  # type: ignore[attr-defined]
+
+
+def test_metrics_tell_of_subscriptions_and_tenants_by_state(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/inbox.db"
+    migrations.apply(url)
+    with closing(open_store(url)) as store:
+        metrics = Metrics()
+        services.watch_registration(store, metrics)
+        store.registry.put_tenant(Tenant("mindsphere", "custaa"), "leaving")
+        shown = metrics.render().decode()
+    assert "subscriber_tenants_leaving 1.0" in shown and "subscriber_tenants_active 0.0" in shown
+    assert "subscriber_subscriptions_stale 0.0" in shown
+    assert "subscriber_reconciled_timestamp_seconds 0.0" in shown
+
+
+def test_a_hook_that_cannot_be_called_is_told_before_a_worker_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "team_with_a_bad_hook.py").write_text(
+        "from subscriber.handlers import Route, keep\nroutes = [Route(handler=keep)]\non_tenant = 'nobody'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    url = f"sqlite:///{tmp_path}/inbox.db"
+    migrations.apply(url)
+    built = services.build(Settings.from_environ({"DATABASE_URL": url, "HANDLERS": "team_with_a_bad_hook:routes"}))
+    with closing(built.store), pytest.raises(SettingsError, match="on_tenant"):
+        built.work(threading.Event())
+
+
+def test_the_gauges_of_one_scrape_share_a_reading() -> None:
+    now, readings = [0.0], iter([{"a": 1}, {"a": 2}])
+    tally = services.Tally(lambda: next(readings), lambda: now[0])
+    assert (tally.count("a"), tally.count("b")) == (1.0, 0.0)
+    now[0] += services.TALLY_SECONDS
+    assert tally.count("a") == 2.0

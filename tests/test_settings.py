@@ -150,3 +150,9 @@ def test_the_service_s_own_address_is_one_or_is_asked_of_the_agent() -> None:
     asking = Settings.from_environ({"PUBLIC_URL": "ngrok"})
     assert (asking.public_url, asking.ngrok_api_url) == ("ngrok", "http://127.0.0.1:4040/api")
     assert "PUBLIC_URL" in problems(PUBLIC_URL="grok")[0]
+
+
+def test_a_template_that_names_our_own_address_needs_one() -> None:
+    environ = CREDENTIALS | {"MDSP_URI_TEMPLATE": "{public}/{endpoint}"}
+    assert problems(**environ) == ["MDSP_URI_TEMPLATE uses {public}: set PUBLIC_URL, to an address or to ngrok"]
+    assert Settings.from_environ(environ | {"PUBLIC_URL": "ngrok"}).mindsphere

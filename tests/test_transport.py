@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -365,3 +365,13 @@ def test_the_total_time_holds_behind_tls_too(authority: Authority, monkeypatch: 
     with serving_tls(authority, start) as server, pytest.raises(PlatformUnavailable) as caught:
         send(server, Pauses(stop_after=1), answer_seconds=0.5)
     assert caught.value.reason == "timeout"
+
+
+def test_a_caller_with_a_patience_of_its_own_is_told_at_once_and_the_log_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pauses = Pauses()
+    with serving(reply(503)) as server, closing(Transport(server.url, attempts=1, pause=pauses)) as transport:
+        with pytest.raises(PlatformUnavailable):
+            transport.send("GET", "/", {})
+    assert (len(server.heads), pauses.seconds, caplog.records) == (1, [], [])

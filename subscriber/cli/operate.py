@@ -132,9 +132,14 @@ def _findings(store: Store, settings: Settings) -> Iterator[Finding]:
     gaps = store.registry.gaps()
     text = f"{len(gaps)}, the last until {gaps[0].lost_until:%Y-%m-%d %H:%M} UTC" if gaps else "none"
     yield Finding(name="gaps", ok=True, detail=text)
-    failed = [row for row in store.registry.subscriptions(MINDSPHERE) if row.state == "failed"]
-    text = f"{len(failed)} failed: `register` shows which" if failed else "none failed"
+    tally, waiting = store.registry.tally(MINDSPHERE), store.registry.census(MINDSPHERE).waiting
+    failed, stale = tally.get("subscriptions_failed", 0), tally.get("subscriptions_stale", 0)
+    text = f"{failed} failed: `register` shows which" if failed else "none failed"
     yield Finding(name="subscriptions", ok=not failed, detail=text)
+    text = f"{stale} that these credentials cannot remove" if stale else "none"
+    yield Finding(name="stale_subscriptions", ok=True, detail=text)
+    text = f"{waiting} tenants are missing in the list: `register --apply --confirm-shrink` lets them go"
+    yield Finding(name="tenants", ok=not waiting, detail=text if waiting else "none is missing")
 
 
 def _renew(store: Store, settings: Settings) -> None:

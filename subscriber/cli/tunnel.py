@@ -36,6 +36,8 @@ def tunnel(out: Output) -> None:
     if settings.mindsphere is not None:
         record["subscription_uri"] = webhook_uri(settings.mindsphere, address)
         if "{public}" in settings.mindsphere.uri_template:
-            out.warn("MDSP_URI_TEMPLATE says {public}: a real Message Broker takes addresses of its gateway only")
+            out.warn(
+                "MDSP_URI_TEMPLATE says {public}, but the platform's Message Broker takes gateway addresses only"
+            )
     out.facts(record)
     out.say(NEXT)

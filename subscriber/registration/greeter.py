@@ -70,8 +70,9 @@ class Greeter:
         """Tell what is due. Returns the seconds until there may be more."""
         try:
             if self._registry.passages(MINDSPHERE, 1):
-                with locked(self._registry, LOCK, self._stop):
-                    while self._tell_some():
+                lost = threading.Event()
+                with locked(self._registry, LOCK, lost):
+                    while self._tell_some(lost):
                         pass
         except LockHeld:
             pass  # another instance tells
@@ -80,13 +81,13 @@ class Greeter:
         due = min((at for _, at in self._failing.values()), default=float("inf"))
         return max(0.0, min(LOOK_SECONDS, due - self._monotonic()))
 
-    def _tell_some(self) -> bool:
+    def _tell_some(self, lost: threading.Event) -> bool:
         """Tell a few. True if there may be more to tell now."""
         found = self._registry.passages(MINDSPHERE, AT_ONCE + len(self._failing))
         self._failing = {passage: retry for passage, retry in self._failing.items() if passage in set(found)}
         due = [passage for passage in found if self._is_due(passage)]
         for passage in due:
-            if self._stop.is_set():
+            if self._stop.is_set() or lost.is_set():
                 return False
             self._tell(passage)
         return bool(due)

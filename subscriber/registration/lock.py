@@ -19,8 +19,8 @@ from subscriber.store import Fence, Registry
 
 logger = logging.getLogger(__name__)
 
-LOCK_SECONDS = 60.0  # after a crash the next run waits at most so long
-RENEW_SECONDS = 15.0  # three renewals may fail before the lock is lost
+LOCK_SECONDS = 20.0  # after a crash the next run waits at most so long
+RENEW_SECONDS = 5.0  # three renewals may fail before the lock is lost
 
 
 @contextmanager

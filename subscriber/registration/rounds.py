@@ -16,7 +16,7 @@ from subscriber.errors import LockHeld, SubscriberError
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 15.0  # after a round that failed; doubles up to the schedule
-BUSY_SECONDS = 10.0  # while another instance runs; its lock outlives a crash by a minute
+BUSY_SECONDS = 10.0  # while another instance runs; its lock outlives a crash by twice that
 SPREAD = 0.2  # share of the schedule by which instances drift apart
 END_SECONDS = 2.0  # a round ends between two calls; what hangs longer is left to the end of the process
 

@@ -316,6 +316,9 @@ class Registry(Protocol):
 
     def tenants(self) -> list[TenantRow]: ...
 
+    def tenant_state(self, tenant: Tenant) -> str:
+        """One of ``TenantState``; empty if the tenant is unknown. Cheap: one row by its key."""
+
     def put_tenant(self, tenant: Tenant, state: str) -> bool:
         """Set a tenant's state, creating it if needed. True if that changed anything."""
 
@@ -365,7 +368,7 @@ class Registry(Protocol):
         """The team was told."""
 
     def departed(self, platform: str, age: timedelta) -> list[Tenant]:
-        """Tenants that have been leaving for at least that long."""
+        """Tenants to erase: leaving for at least that long, or gone with data left by an erasure that was cut off."""
 
     def tally(self, platform: str) -> dict[str, int]:
         """How many ``subscriptions_<state>`` and ``tenants_<state>`` there are; absent names are 0."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from subscriber.model import EPOCH, Tenant
-from subscriber.store import Store, SubscriptionRow, open_store
+from subscriber.store import Fence, Store, SubscriptionRow, open_store
 from tests.cli.conftest import CREDENTIALS, Result, Run, notification
 from tests.small_platform import SmallPlatform
 from tests.web.certificates import replace_pair
@@ -63,23 +63,39 @@ def test_a_sound_store_passes_the_check(run: Run, store: Store) -> None:
     assert all(finding["ok"] for finding in result.objects)
 
 
-def test_a_failed_subscription_fails_the_check(run: Run, store: Store) -> None:
-    tenant = Tenant("mindsphere", "custaa")
-    store.registry.put_subscription(
-        SubscriptionRow(
-            tenant=tenant,
-            topic="t",
-            subscriber="s",
-            version="v1",
-            uri="https://g",
-            state="failed",
-            detail="why",
-            updated_at=EPOCH,
-        )
+def subscription(state: str) -> SubscriptionRow:
+    return SubscriptionRow(
+        tenant=Tenant("mindsphere", "custaa"),
+        topic="t",
+        subscriber="s",
+        version="v1",
+        uri="https://g",
+        state=state,
+        detail="why",
+        updated_at=EPOCH,
     )
+
+
+def test_a_failed_subscription_fails_the_check(run: Run, store: Store) -> None:
+    store.registry.put_subscription(subscription("failed"))
     result = run("check", "--json")
     assert result.code == 1
     assert [one["name"] for one in result.objects if not one["ok"]] == ["subscriptions"]
+
+
+def test_tenants_that_wait_for_a_person_fail_the_check(run: Run, store: Store) -> None:
+    number = store.registry.acquire("registration", "test", 60)
+    assert number is not None
+    store.registry.close_census("mindsphere", EPOCH, 7, Fence(name="registration", holder="test", number=number))
+    result = run("check", "--json")
+    assert [(one["name"], one["detail"][:9]) for one in result.objects if not one["ok"]] == [("tenants", "7 tenants")]
+
+
+def test_stale_subscriptions_are_shown_and_fail_nothing(run: Run, store: Store) -> None:
+    store.registry.put_subscription(subscription("stale"))
+    result = run("check", "--json")
+    details = {one["name"]: one["detail"] for one in result.objects}
+    assert (result.code, details["stale_subscriptions"]) == (0, "1 that these credentials cannot remove")
 
 
 def test_credentials_are_tried_at_the_platform(run: Run, store: Store, environ: dict[str, str]) -> None:

@@ -44,7 +44,7 @@ def test_the_subscription_names_the_gateway_whatever_the_tunnel_is(
 def test_a_template_that_names_the_tunnel_is_warned_about(
     run: Run, agent: SmallAgent, environ: dict[str, str]
 ) -> None:
-    environ.update(CREDENTIALS, MDSP_URI_TEMPLATE="{public}/{endpoint}")
+    environ.update(CREDENTIALS, MDSP_URI_TEMPLATE="{public}/{endpoint}", PUBLIC_URL="ngrok")
     result = run("tunnel", "--json")
     assert result.objects[0]["subscription_uri"] == f"{ADDRESS}/notifications/mindsphere"
     assert result.err.startswith("warning: MDSP_URI_TEMPLATE")

@@ -6,7 +6,9 @@ import os
 import random
 import signal
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,26 @@ ROUNDS = 20 if FULL else 4
 BURST = 60 if FULL else 20  # messages a tenant and topic, each round
 
 
+def victims(world: Rehearsal) -> list[int]:
+    """The web server, its processes and the worker."""
+    lines = {pid: command_line(pid) for pid in world.children()}
+    return [pid for pid, line in lines.items() if "gunicorn" in line or "subscriber work" in line]
+
+
+def said_again(rows: list[dict[str, Any]]) -> int:
+    """Rows that count as a new fact of equal content, which only an event may, more than a minute after the last.
+
+    The published body of an event does not tell its update from its redelivery: README, "What is the same".
+    """
+    received = {(row["tenant"], row["key"]): datetime.fromisoformat(row["received_at"]) for row in rows}
+    repeats = [row for row in rows if row["repeat"]]
+    for row in repeats:
+        before = f"{row['key'][:-8]}{row['repeat'] - 1:08x}"
+        assert row["topic"] == EVENTS
+        assert received[row["tenant"], row["key"]] - received[row["tenant"], before] > timedelta(seconds=60)
+    return len(repeats)
+
+
 def test_everything_acknowledged_is_kept_once_and_done_when_processes_are_killed_at_random(tmp_path: Path) -> None:
     chance = random.Random(7)
     with Rehearsal(tmp_path, knobs=("EMU_RETRY_BASE_S=0.2", "EMU_RETRY_MAX_S=2"), RETRY_BASE_SECONDS="1") as world:
@@ -27,15 +49,14 @@ def test_everything_acknowledged_is_kept_once_and_done_when_processes_are_killed
             world.publish_everywhere(BURST, duplicate=0.2, reorder=0.2)
             # The moment is the point here: a random one under load, not a wait for something.
             time.sleep(chance.uniform(0.02, 0.8))
-            victims = [
-                pid for pid in world.children() if "gunicorn" in command_line(pid) or "work" in command_line(pid)
-            ]
-            os.kill(chance.choice(victims), signal.SIGKILL)
+            wait_until("web and worker", lambda: len(victims(world)) >= 4, 60)
+            os.kill(chance.choice(victims(world)), signal.SIGKILL)
         world.wait_ready()
         world.settle()
         books = world.books()
-        assert (books.lost, books.unacknowledged, books.invented, books.admitted_twice, books.unhandled) == (0,) * 5
-        assert books.accepted == books.published == ROUNDS * BURST * 12
+        assert (books.lost, books.unacknowledged, books.invented, books.unhandled) == (0,) * 4
+        assert books.published == ROUNDS * BURST * 12
+        assert books.admitted_twice == said_again(world.run("inbox", "list", "--limit", "100000"))
         assert all(finding["ok"] for finding in world.run("check"))
 
 

@@ -267,7 +267,9 @@ ASSET = "/api/assetmanagement/v3/assets/7c1e"
 
 
 def test_state_is_read_by_path_and_parameters() -> None:
-    request = api.state_request("/api/iottimeseries/v3/timeseries/7c1e/vitals", {"limit": 5, "select": ["a b", "c&d"]})
+    request = api.state_request(
+        "/api/iottimeseries/v3/timeseries/7c1e/vitals", {"limit": 5, "select": ["a b", "c&d"]}
+    )
     assert (request.method, request.body) == ("GET", None)
     assert request.path == "/api/iottimeseries/v3/timeseries/7c1e/vitals?limit=5&select=a+b&select=c%26d"
     assert api.state_request(ASSET, {}).path == ASSET

@@ -6,6 +6,7 @@ A back end's test module subclasses these and provides the fixtures ``store``, `
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from contextlib import closing
 from datetime import timedelta
@@ -19,9 +20,11 @@ from subscriber.model import (
     Done,
     Hold,
     Identity,
+    Notification,
     Outcome,
     Retry,
     State,
+    Tenant,
     with_repeat,
 )
 from subscriber.store import (
@@ -30,6 +33,7 @@ from subscriber.store import (
     Counts,
     Gap,
     Pause,
+    Pruned,
     Retention,
     RowFilter,
     Store,
@@ -56,8 +60,8 @@ DAY = timedelta(days=1)
 KEEP = Retention(horizon=7 * DAY, payload=7 * DAY, dead=90 * DAY, tombstone=7 * DAY)
 
 
-def outcomes(store: Store, *notifications: object) -> list[Outcome]:
-    return [receipt.outcome for receipt in store.inbox.add(notifications)]  # type: ignore[arg-type]
+def outcomes(store: Store, *notifications: Notification) -> list[Outcome]:
+    return [receipt.outcome for receipt in store.inbox.add(notifications)]
 
 
 def counted(store: Store) -> dict[str, int]:
@@ -211,8 +215,7 @@ class AddingContract:
         assert store.reports.dead_letters(None, 10) == []
 
     def test_detail_is_cut_to_its_limit(self, store: Store) -> None:
-        long = letter()
-        store.inbox.add([], [type(long)(**{**_fields(long), "detail": "x" * 2 * DETAIL_CHARS})])
+        store.inbox.add([], [letter(detail="x" * 2 * DETAIL_CHARS)])
         (found,) = store.reports.dead_letters(None, 1)
         assert found.letter.detail == "x" * DETAIL_CHARS
 
@@ -292,10 +295,6 @@ class AddingContract:
         store.inbox.probe()
         store.inbox.add([notification()])
         store.inbox.probe()
-
-
-def _fields(value: object) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
 class LeasingContract:
@@ -529,13 +528,13 @@ class ReplayContract:
         ("tenant", "reason", "moved"), [(None, None, 6), (ACME, None, 4), (None, "b", 3), (ACME, "b", 2)]
     )
     def test_all_dead_rows_of_a_tenant_and_reason_come_back(
-        self, store: Store, tenant: object, reason: str | None, moved: int
+        self, store: Store, tenant: Tenant | None, reason: str | None, moved: int
     ) -> None:
         store.inbox.add(several(4) + several(2, tenant=OTHER))
         for number, attempt in enumerate(lease_all(store)):
             tenants_turn = number // 2 if number < 4 else number
             store.inbox.settle(attempt, Dead("ab"[tenants_turn % 2]))
-        assert store.inbox.replay_dead(tenant, reason) == moved  # type: ignore[arg-type]
+        assert store.inbox.replay_dead(tenant, reason) == moved
         assert store.reports.counts().pending == moved
 
 
@@ -585,7 +584,7 @@ class ForgettingContract:
         store.inbox.add([notification(), notification()])
         store.inbox.settle(lease_one(store), Done())
         clock.advance(days=400)
-        while any(vars_of(store.inbox.prune(KEEP))):
+        while any(numbers(store.inbox.prune(KEEP))):
             pass
         counts = store.reports.counts()
         assert (counts.done, counts.duplicates) == (1, 1)
@@ -597,7 +596,7 @@ class ForgettingContract:
             store.inbox.settle(attempt, Done() if number % 2 else Dead("x"))
         clock.advance(days=365)
         seen = []
-        while any(pruned := vars_of(store.inbox.prune(KEEP, limit=10))):
+        while any(pruned := numbers(store.inbox.prune(KEEP, limit=10))):
             seen.append(pruned)
         assert max(max(pruned) for pruned in seen) == 10
         assert [sum(kind) for kind in zip(*seen, strict=True)] == [15, 30, 30, 0]
@@ -616,7 +615,7 @@ class ForgettingContract:
         assert outcomes(store, given) == [Outcome.DUPLICATE]  # of the second copy, which nobody has handled yet
         store.inbox.settle(lease_one(store), Done())
         clock.advance(days=30)
-        while any(vars_of(store.inbox.prune(KEEP))):
+        while any(numbers(store.inbox.prune(KEEP))):
             pass
         assert store.reports.rows(RowFilter(), 10).rows == []
 
@@ -661,8 +660,8 @@ class ForgettingContract:
         assert outcomes(store, notification()) == [Outcome.NEW]
 
 
-def vars_of(pruned: object) -> tuple[int, ...]:
-    return tuple(_fields(pruned).values())  # type: ignore[arg-type]
+def numbers(pruned: Pruned) -> tuple[int, ...]:
+    return dataclasses.astuple(pruned)
 
 
 def subscription(topic: str = TOPIC, state: str = "active") -> SubscriptionRow:
@@ -686,6 +685,28 @@ class RegistryContract:
         assert store.registry.put_tenant(ACME, TenantState.LEAVING) is True
         (row,) = store.registry.tenants()
         assert (row.tenant, row.state, row.since) == (ACME, TenantState.LEAVING, clock())
+
+    def test_the_state_of_one_tenant_is_asked_by_platform_and_name(self, store: Store) -> None:
+        store.registry.put_tenant(ACME, TenantState.LEAVING)
+        assert store.registry.tenant_state(ACME) == TenantState.LEAVING
+        assert store.registry.tenant_state(Tenant("elsewhere", ACME.name)) == ""
+
+    def test_credentials_count_from_when_they_were_first_seen(self, store: Store, clock: Clock) -> None:
+        registry = store.registry
+        assert registry.credentials_since("acmeop-app-v1.0.0") is None
+        registry.see_credentials("acmeop-app-v1.0.0")
+        clock.advance(days=3)
+        registry.see_credentials("acmeop-app-v1.0.0")
+        assert registry.credentials_since("acmeop-app-v1.0.0") == START
+        assert registry.credentials_since("acmeop-app-v2.0.0") is None
+
+    def test_renewed_credentials_count_from_then(self, store: Store, clock: Clock) -> None:
+        store.registry.see_credentials("acmeop-app-v1.0.0")
+        clock.advance(days=3)
+        store.registry.renew_credentials("acmeop-app-v1.0.0")
+        assert store.registry.credentials_since("acmeop-app-v1.0.0") == clock()
+        store.registry.renew_credentials("never-seen")
+        assert store.registry.credentials_since("never-seen") == clock()
 
     def test_a_subscription_is_replaced_by_its_tenant_topic_subscriber_and_version(
         self, store: Store, clock: Clock

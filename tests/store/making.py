@@ -62,12 +62,8 @@ def several(count: int, *, prefix: str = "n", tenant: Tenant = ACME, topic: str 
     return [notification(f"{prefix}{number}", tenant=tenant, topic=topic) for number in range(count)]
 
 
-def letter(
-    name: str = "one", *, tenant: Tenant = ACME, reason: str = "malformed", at: datetime = START
-) -> DeadLetter:
-    return DeadLetter(
-        tenant=tenant, reason=reason, detail="not JSON", digest=key(name), body=b"{", key=None, buried_at=at
-    )
+def letter(name: str = "one", *, tenant: Tenant = ACME, detail: str = "not JSON", at: datetime = START) -> DeadLetter:
+    return DeadLetter(tenant=tenant, reason="malformed", detail=detail, digest=key(name), body=b"{", buried_at=at)
 
 
 def lease_one(store: Store, *, seconds: float = 30.0) -> Attempt:

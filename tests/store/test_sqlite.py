@@ -1,7 +1,21 @@
-"""The SQLite store against the whole contract."""
+"""The SQLite store against the whole contract, against other processes, and against a model of itself."""
 
 from __future__ import annotations
 
+import random
+import subprocess
+import sys
+import tempfile
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+import migrations
+from subscriber.model import Attempt, Dead, Done, Hold, Identity, Outcome, Retry, State
+from subscriber.store import RowFilter, Store
+from subscriber.store.sqlite import open_store
 from tests.store.contract import (
     AddingContract,
     ForgettingContract,
@@ -10,6 +24,7 @@ from tests.store.contract import (
     ReplayContract,
     ReportsContract,
 )
+from tests.store.making import ACME, OTHER, Clock, key, notification
 
 
 class TestAdding(AddingContract):
@@ -34,3 +49,197 @@ class TestRegistry(RegistryContract):
 
 class TestReports(ReportsContract):
     pass
+
+
+SAME_KEYS = """
+import random, sys
+from subscriber.model import Outcome
+from subscriber.store import open_store
+from tests.store.making import several
+
+store, items = open_store(sys.argv[1]), several(1000)
+random.Random(sys.argv[2]).shuffle(items)
+print("ready", flush=True)
+sys.stdin.readline()
+outcomes = [store.inbox.add([item])[0].outcome for item in items]
+print(outcomes.count(Outcome.NEW), outcomes.count(Outcome.DUPLICATE))
+store.close()
+"""
+LEASE_ALL = """
+import sys
+from subscriber.store import open_store
+
+store = open_store(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+while attempts := store.inbox.lease(store.inbox.lanes(), 7, 600):
+    print(*(attempt.seq for attempt in attempts))
+store.close()
+"""
+ADD_FOREVER = """
+import sys, threading
+from subscriber.store import open_store
+from tests.store.making import notification
+
+store, number, saying = open_store(sys.argv[1]), iter(range(10**9)), threading.Lock()
+
+def add():
+    while True:
+        name = f"{sys.argv[2]}-{next(number)}"
+        store.inbox.add([notification(name)])
+        with saying:
+            print(name, flush=True)
+
+for _ in range(8):
+    threading.Thread(target=add, daemon=True).start()
+sys.stdin.read()
+"""
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def run_together(script: str, url: str, count: int = 4) -> list[str]:
+    """What that many processes print that start their work at the same moment."""
+    processes = [start(script, url, str(number)) for number in range(count)]
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * count
+    return outputs
+
+
+def test_four_processes_adding_the_same_thousand_are_told_new_a_thousand_times(url: str, store: Store) -> None:
+    told = [tuple(map(int, output.split())) for output in run_together(SAME_KEYS, url)]
+    assert (sum(new for new, _ in told), sum(old for _, old in told)) == (1000, 3000)
+    counts = store.reports.counts()
+    assert (counts.pending, counts.duplicates) == (1000, 3000)
+
+
+def test_four_processes_lease_every_row_once(url: str, store: Store) -> None:
+    store.inbox.add([notification(f"n{number}", topic=f"t{number % 5}") for number in range(1000)])
+    leased = [int(seq) for output in run_together(LEASE_ALL, url) for seq in output.split()]
+    assert len(leased) == len(set(leased)) == 1000
+
+
+def test_a_killed_process_loses_nothing_it_was_told_is_stored(url: str, store: Store) -> None:
+    chance = random.Random(7)
+    acknowledged: list[str] = []
+    for round in range(3):
+        with start(ADD_FOREVER, url, str(round)) as process:
+            assert process.stdout is not None
+            for _ in range(chance.randrange(20, 200)):
+                acknowledged.append(process.stdout.readline().strip())
+            process.kill()
+            acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
+    assert len(acknowledged) > 60
+    assert [name for name in acknowledged if store.reports.row(ACME, key(name)) is None] == []
+    assert all(finding.ok for finding in store.inbox.check())
+
+
+NAMES = st.sampled_from("abc")
+TENANTS = st.sampled_from([ACME, OTHER])
+SETTLED = (State.DONE, State.DEAD)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """The store does what a dictionary of states would do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        url = f"sqlite:///{self.folder.name}/store.db"
+        migrations.apply(url)
+        self.clock = Clock()
+        self.store = open_store(url, clock=self.clock)
+        self.states: dict[tuple[object, bytes], State] = {}
+        self.attempts: list[Attempt] = []
+        self.lost: list[Attempt] = []
+        self.done = 0
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+    @rule(names=st.lists(NAMES, min_size=1, max_size=4), tenant=TENANTS)
+    def add(self, names: list[str], tenant: object) -> None:
+        given = [notification(name, tenant=tenant, identity=Identity.TIMED) for name in names]  # type: ignore[arg-type]
+        for receipt in self.store.inbox.add(given):
+            known = (receipt.tenant, receipt.key) in self.states
+            assert receipt.outcome is (Outcome.DUPLICATE if known else Outcome.NEW)
+            self.states.setdefault((receipt.tenant, receipt.key), State.PENDING)
+
+    @rule(limit=st.integers(1, 3))
+    def lease(self, limit: int) -> None:
+        pending = [which for which, state in self.states.items() if state is State.PENDING]
+        attempts = self.store.inbox.lease(self.store.inbox.lanes(), limit, 60)
+        assert len(attempts) == min(limit, len(pending))
+        for attempt in attempts:
+            which = (attempt.notification.tenant, attempt.notification.key)
+            assert self.states[which] is State.PENDING
+            self.states[which] = State.RUNNING
+        self.attempts += attempts
+
+    @precondition(lambda self: self.attempts)
+    @rule(data=st.data(), decision=st.sampled_from(["done", "dead", "retry", "hold"]))
+    def settle(self, data: st.DataObject, decision: str) -> None:
+        attempt = self.attempts.pop(data.draw(st.integers(0, len(self.attempts) - 1)))
+        decisions = {
+            "done": (Done(), State.DONE),
+            "dead": (Dead("x"), State.DEAD),
+            "retry": (Retry(self.clock()), State.PENDING),
+            "hold": (Hold(self.clock(), "x"), State.PENDING),
+        }
+        what, state = decisions[decision]
+        assert self.store.inbox.settle(attempt, what) is True  # type: ignore[arg-type]
+        self.states[(attempt.notification.tenant, attempt.notification.key)] = state
+        self.done += state is State.DONE
+        self.lost.append(attempt)
+
+    @precondition(lambda self: self.lost)
+    @rule(data=st.data())
+    def settle_what_was_lost(self, data: st.DataObject) -> None:
+        attempt = data.draw(st.sampled_from(self.lost))
+        assert self.store.inbox.settle(attempt, Done()) is False
+
+    @rule()
+    def let_leases_run_out(self) -> None:
+        self.clock.advance(minutes=2)
+        for attempt in self.attempts:
+            self.states[(attempt.notification.tenant, attempt.notification.key)] = State.PENDING
+        if self.attempts:
+            self.retake()
+
+    def retake(self) -> None:
+        """Whoever comes next takes them all over."""
+        old, self.attempts = self.attempts, []
+        self.lease(100)
+        self.lost += old
+
+    @rule(name=NAMES, tenant=TENANTS)
+    def replay(self, name: str, tenant: object) -> None:
+        which = (tenant, key(name))
+        moved = self.store.inbox.replay(tenant, [key(name)])  # type: ignore[arg-type]
+        assert moved == (self.states.get(which) in SETTLED)
+        if moved:
+            self.states[which] = State.PENDING
+
+    @invariant()
+    def rows_and_counts_agree(self) -> None:
+        rows = self.store.reports.rows(RowFilter(), 100).rows
+        seen = {(row.notification.tenant, row.notification.key): row.state for row in rows}
+        assert seen == self.states
+        counts = self.store.reports.counts()
+        kept = list(self.states.values())
+        assert (counts.pending, counts.running) == (kept.count(State.PENDING), kept.count(State.RUNNING))
+        assert (counts.dead, counts.done) == (kept.count(State.DEAD), self.done)
+
+
+TestModel = StoreMachine.TestCase
+TestModel.settings = settings(max_examples=15, stateful_step_count=25, deadline=timedelta(minutes=1))

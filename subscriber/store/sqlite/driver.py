@@ -31,6 +31,8 @@ OLDEST_VERSION = (3, 51, 3)
 # Interior pages of the indexes of some million rows; another process's commit empties it anyway.
 WRITER_CACHE_KIB = 8192
 READER_CACHE_KIB = 2048
+EMERGENCY_LOG_PAGES = 32_000  # 128 MiB
+LARGEST_IDLE_LOG = 64 * 2**20  # bytes; the file is cut to this when the log starts anew
 # Statements of every batch size up to LARGEST_STATEMENT_ROWS stay prepared.
 PREPARED_STATEMENTS = 256
 
@@ -67,6 +69,9 @@ def open_writer(path: str, *, lock_wait_seconds: float) -> Connection:
     connection = _open(path, lock_wait_seconds, WRITER_CACHE_KIB)
     connection.execute("PRAGMA synchronous = FULL")  # an acknowledged row survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
+    # The log is kept short beside the writing (`checkpoints`). Only if that fails do commits have to do it.
+    connection.execute(f"PRAGMA wal_autocheckpoint = {EMERGENCY_LOG_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {LARGEST_IDLE_LOG}")
     connection.execute("PRAGMA secure_delete = ON")  # erased is erased; costs nothing until something is deleted
     return connection
 

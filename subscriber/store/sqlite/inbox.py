@@ -20,6 +20,11 @@ from subscriber.store.sqlite.transaction import NOBODY, Transaction
 Result = TypeVar("Result")
 
 LARGEST_LEASE = 256  # rows with their bodies, in memory at once; far more than handlers that run
+SUPERSEDED = """
+    SELECT 1 FROM inbox WHERE source <> ''
+    AND tenant_id = (SELECT id FROM tenants WHERE platform = ? AND name = ?)
+    AND source = ? AND topic = ? AND occurred_at > ? LIMIT 1
+"""
 PROBE_FRESH_SECONDS = 1.0  # a commit this recent answers a probe
 
 
@@ -79,10 +84,7 @@ class SqliteInbox:
         occurred_at = to_millis(notification.occurred_at)
         with self._readers.lend() as connection:
             found = connection.execute(
-                "SELECT 1 FROM inbox WHERE source <> '' "
-                "AND tenant_id = (SELECT id FROM tenants WHERE platform = ? AND name = ?) "
-                "AND source = ? AND topic = ? AND occurred_at > ? LIMIT 1",
-                (*notification.tenant, notification.source, notification.topic, occurred_at),
+                SUPERSEDED, (*notification.tenant, notification.source, notification.topic, occurred_at)
             ).fetchall()
         return bool(found)
 

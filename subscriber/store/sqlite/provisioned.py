@@ -225,7 +225,8 @@ def close_passage(passage: Passage, transaction: Transaction) -> None:
 
 def departed(platform: str, age: timedelta, transaction: Transaction) -> list[Tenant]:
     rows = transaction.execute(
-        "SELECT name FROM tenants WHERE platform = ? AND state = 'leaving' AND since <= ? ORDER BY since, name",
+        "SELECT name FROM tenants WHERE platform = ? AND (state = 'leaving' AND since <= ? "
+        "OR state = 'gone' AND EXISTS (SELECT 1 FROM inbox WHERE tenant_id = tenants.id)) ORDER BY since, name",
         (platform, transaction.now - age // timedelta(milliseconds=1)),
     )
     return [Tenant(platform, name) for (name,) in rows.fetchall()]

@@ -21,8 +21,9 @@ WAIT_SECONDS = 5.0  # as long as a request may wait for the writer
 class Readers(Forkable):
     """The pool of one process."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._path = path
+        self._wait_seconds = wait_seconds
         self.start_over()
         self.register()
 
@@ -42,8 +43,8 @@ class Readers(Forkable):
         Raises ``StoreBusy`` when none comes back in time, ``StoreUnavailable`` when the database cannot be read.
         """
         lent = self._lent
-        if not lent.acquire(timeout=WAIT_SECONDS):
-            raise StoreBusy(f"no read connection came free in {WAIT_SECONDS:.0f} s")
+        if not lent.acquire(timeout=self._wait_seconds):
+            raise StoreBusy(f"no read connection came free in {self._wait_seconds:.0f} s")
         try:
             with self._one() as connection:
                 yield connection

@@ -45,6 +45,10 @@ class SqliteRegistry:
             for platform, name, state, since in rows
         ]
 
+    def tenant_state(self, tenant: Tenant) -> str:
+        rows = self._read("SELECT state FROM tenants WHERE platform = ? AND name = ?", *tenant)
+        return str(rows[0][0]) if rows else ""
+
     def put_tenant(self, tenant: Tenant, state: str) -> bool:
         return self._write(
             "INSERT INTO tenants (platform, name, state, since) VALUES (:platform, :name, :state, :now) "

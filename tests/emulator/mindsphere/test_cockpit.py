@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
+from emulator.mindsphere import topics
 from tests.emulator.conftest import World
 
 
@@ -72,3 +73,12 @@ def test_tenants_and_service_credentials_are_listed(world: World) -> None:
     assert world.emulator.control("/service-credentials")["client_id"] == "acmeop-service"
     refused = world.client.session.get(f"{world.emulator.url}/_control/service-credentials?tenant=custaa")
     assert refused.status_code == 400
+
+
+def test_calls_of_the_broker_are_counted_by_method_and_status_until_a_reset(world: World) -> None:
+    world.emulator.control("/reset", {})
+    assert world.emulator.control("/calls") == {"calls": {}}
+    world.client.subscribe(topics.TOPICS["asset"])
+    world.client.subscribe(topics.TOPICS["asset"])
+    world.client.subscription("GET", topics.TOPICS["eventnotification"])
+    assert world.emulator.control("/calls") == {"calls": {"GET": {"404": 1}, "PUT": {"200": 1, "201": 1}}}
