@@ -36,7 +36,9 @@ logger = logging.getLogger(__name__)
 HOOK = "on_tenant"
 JOINED, LEFT = "PROVISIONED", "DEPROVISIONED"  # assumed, see above
 RELIST_SECONDS = 1.0  # notices that come together share a reading of the list
-RESUBSCRIBE_SECONDS = 15.0  # when a new tenant's subscriptions did not all come about
+# After a notice that added its tenant: the list confirms it, what failed is tried again, and when hundreds come at
+# once the rounds, which serve many at a time, overtake the notices, which are handled one by one.
+CONFIRM_SECONDS = 15.0
 ERASED_A_ROUND = 5  # each rewrites the database; the others wait for the next round
 ERASE_ATTEMPTS = 10  # a reader may hold on to deleted pages for a moment
 ERASE_PAUSE_SECONDS = 1.0
@@ -88,10 +90,9 @@ class Notices:
             self._relist(RELIST_SECONDS)  # old news, or a tenant that was erased: the list knows better
             return
         self._greet()
-        if self._reconciler.register(tenant).ok:
-            logger.info("a tenant joined", extra={"action": "tenant_joined", "tenant": tenant.name})
-        else:
-            self._relist(RESUBSCRIBE_SECONDS)
+        self._relist(CONFIRM_SECONDS)
+        ok = self._reconciler.register(tenant).ok
+        logger.info("a tenant joined", extra={"action": "tenant_joined", "tenant": tenant.name, "subscribed": ok})
 
     def _left(self, tenant: Tenant, notification: Notification, action: str) -> None:
         """Also for words we do not know: something has changed."""

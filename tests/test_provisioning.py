@@ -17,7 +17,7 @@ from emulator.processes import wait_until
 from subscriber.errors import SettingsError
 from subscriber.model import Dead, Delivery, Done, Notification, Tenant
 from subscriber.platforms.mindsphere import decode
-from subscriber.provisioning import RELIST_SECONDS, RESUBSCRIBE_SECONDS, Notices, Provisioning, load_hook
+from subscriber.provisioning import CONFIRM_SECONDS, RELIST_SECONDS, Notices, Provisioning, load_hook
 from subscriber.registration.reconciler import Reconciler
 from subscriber.routes import RunningAttempt
 from subscriber.settings import Settings
@@ -78,7 +78,8 @@ def test_a_new_tenant_is_subscribed_at_once_and_the_team_is_to_be_told(
 ) -> None:
     assert world.handle(notice()) == Done()
     assert {tenant for tenant, _ in platform.subscriptions} == {"custcc"}
-    assert (states(store)["custcc"], world.greetings, world.relists) == ("active", 1, [])
+    assert (states(store)["custcc"], world.greetings) == ("active", 1)
+    assert world.relists == [CONFIRM_SECONDS], "the list confirms it"
 
 
 def test_the_published_sample_s_shape_is_understood(world: World, store: Store) -> None:
@@ -90,7 +91,7 @@ def test_the_published_sample_s_shape_is_understood(world: World, store: Store) 
 def test_a_tenant_that_left_is_not_retired_by_the_notice_but_the_list_is_read(world: World, store: Store) -> None:
     world.handle(notice())
     world.handle(notice("DEPROVISIONED", at=START + timedelta(minutes=1)))
-    assert (states(store)["custcc"], world.relists) == ("active", [RELIST_SECONDS])
+    assert (states(store)["custcc"], world.relists) == ("active", [CONFIRM_SECONDS, RELIST_SECONDS])
 
 
 def test_an_older_notice_that_comes_late_does_not_bring_a_tenant_back(
@@ -140,7 +141,7 @@ def test_a_tenant_whose_subscriptions_fail_is_tried_again_soon(
 ) -> None:
     platform.replies[f"custcc/{EVENTS}"] = (403, refusal("forbidden"))
     assert world.handle(notice()) == Done()
-    assert (states(store)["custcc"], world.relists) == ("active", [RESUBSCRIBE_SECONDS])
+    assert (states(store)["custcc"], world.relists) == ("active", [CONFIRM_SECONDS])
 
 
 def test_an_erased_tenant_is_not_subscribed(world: World, platform: SmallPlatform, store: Store) -> None:

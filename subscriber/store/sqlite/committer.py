@@ -24,7 +24,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from subscriber.errors import MalformedDelivery, StoreBusy, StoreUnavailable
 from subscriber.model import to_millis
-from subscriber.store.sqlite.checkpoints import Checkpointer
 from subscriber.store.sqlite.driver import (
     Connection,
     DriverError,
@@ -98,7 +97,6 @@ class Committer(Forkable, Generic[Work]):
         self._clock = clock
         self._patience = patience_seconds
         self._writer_lock = WriterLock(path)
-        self._checkpointer = Checkpointer(path)
         self._connection: Connection | None = None
         self.start_over()
         self.register()
@@ -163,7 +161,6 @@ class Committer(Forkable, Generic[Work]):
             self._rouse()
         if thread is not None:
             thread.join(self._patience)  # whoever waits for longer than that has been sent away
-        self._checkpointer.close()
 
     def _enqueue(self, job: Job) -> Job:
         with self._mutex:
@@ -264,7 +261,6 @@ class Committer(Forkable, Generic[Work]):
         for job, outcome in zip(jobs, outcomes, strict=True):
             job.outcome = outcome
         self.committed_at = time.monotonic()
-        self._checkpointer.note_commit()
 
     def _find_the_culprit(self, connection: Connection, jobs: Sequence[Job], error: Exception) -> None:
         """One of the jobs is to blame: do each alone."""

@@ -31,8 +31,11 @@ OLDEST_VERSION = (3, 51, 3)
 # Interior pages of the indexes of some million rows; another process's commit empties it anyway.
 WRITER_CACHE_KIB = 8192
 READER_CACHE_KIB = 2048
-EMERGENCY_LOG_PAGES = 32_000  # 128 MiB
-LARGEST_IDLE_LOG = 64 * 2**20  # bytes; the file is cut to this when the log starts anew
+# The commit that finds the log this long moves it into the database. Measured: at 3,000,000 rows 2,000 pages (8 MiB)
+# keep a tenth more throughput than SQLite's 1,000 at the same p99; a thread that moves the log beside the commits
+# kept no more at any length, for they wait for the same disk.
+LONG_LOG_PAGES = 2000
+LARGEST_IDLE_LOG = 64 * 2**20  # bytes; a log that grew behind a long reader is cut to this when it starts anew
 # Statements of every batch size up to LARGEST_STATEMENT_ROWS stay prepared.
 PREPARED_STATEMENTS = 256
 
@@ -69,8 +72,7 @@ def open_writer(path: str, *, lock_wait_seconds: float) -> Connection:
     connection = _open(path, lock_wait_seconds, WRITER_CACHE_KIB)
     connection.execute("PRAGMA synchronous = FULL")  # an acknowledged row survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
-    # The log is kept short beside the writing (`checkpoints`). Only if that fails do commits have to do it.
-    connection.execute(f"PRAGMA wal_autocheckpoint = {EMERGENCY_LOG_PAGES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LONG_LOG_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {LARGEST_IDLE_LOG}")
     connection.execute("PRAGMA secure_delete = ON")  # erased is erased; costs nothing until something is deleted
     return connection

@@ -20,11 +20,13 @@ from subscriber.store.sqlite.transaction import NOBODY, Transaction
 Result = TypeVar("Result")
 
 LARGEST_LEASE = 256  # rows with their bodies, in memory at once; far more than handlers that run
-SUPERSEDED = """
-    SELECT 1 FROM inbox WHERE source <> ''
-    AND tenant_id = (SELECT id FROM tenants WHERE platform = ? AND name = ?)
-    AND source = ? AND topic = ? AND occurred_at > ? LIMIT 1
+# Asked of each half of the index by source: the pending rows and the others.
+LATER = """
+    SELECT 1 FROM inbox WHERE source <> '' AND state {} 'pending'
+    AND tenant_id = (SELECT id FROM tenants WHERE platform = ?1 AND name = ?2)
+    AND source = ?3 AND topic = ?4 AND occurred_at > ?5
 """
+SUPERSEDED = f"{LATER.format('=')} UNION ALL {LATER.format('<>')} LIMIT 1"
 PROBE_FRESH_SECONDS = 1.0  # a commit this recent answers a probe
 
 

@@ -135,15 +135,22 @@ def _known(wanted: RowFilter, limit: int, before: int) -> dict[str, Any]:
     }
 
 
+# The rows of one source, from both halves of its index.
+OF_SOURCE = " UNION ALL ".join(
+    f"SELECT seq FROM inbox INDEXED BY {half} WHERE source <> '' AND state {is_pending} 'pending' "
+    f"AND tenant_id = {TENANT_ID} AND source = :source AND seq < :before"
+    for half, is_pending in (("inbox_source_new", "="), ("inbox_source_old", "<>"))
+)
+
+
 def _candidates(wanted: RowFilter) -> str:
     """The newest rows below ``before``, by the narrowest index there is for the filter."""
     conditions, index = ["seq < :before"], ""
     if wanted.tenant is not None:
         conditions.append(f"tenant_id = {TENANT_ID}")
     if wanted.tenant is not None and wanted.source:
-        conditions.append("source <> '' AND source = :source")
-        index = "INDEXED BY inbox_source"
-    elif wanted.state in STATE_INDEXES:
+        return f"SELECT seq FROM ({OF_SOURCE}) ORDER BY seq DESC LIMIT :scan"
+    if wanted.state in STATE_INDEXES:
         conditions.append(f"state = '{wanted.state}'")
         index = f"INDEXED BY {STATE_INDEXES[wanted.state]}"
     return f"SELECT seq FROM inbox {index} WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT :scan"

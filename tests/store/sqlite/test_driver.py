@@ -9,6 +9,7 @@ import pytest
 
 from subscriber.errors import StoreUnavailable
 from subscriber.store.sqlite.driver import (
+    LONG_LOG_PAGES,
     DriverError,
     about_the_data,
     about_the_database,
@@ -47,6 +48,16 @@ def test_a_writer_waits_for_the_disk_and_keeps_references_whole(url: str, path: 
     with closing(open_writer(str(path), lock_wait_seconds=0)) as connection:
         wanted = {"synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "journal_mode": "wal"}
         assert {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted} == wanted
+
+
+def test_the_log_stays_short_however_much_is_written(url: str, path: Path) -> None:
+    with closing(open_writer(str(path), lock_wait_seconds=0)) as connection:
+        for _ in range(30):
+            connection.execute(
+                "INSERT INTO audit (at, actor, action, detail) VALUES (0, '', '', hex(zeroblob(999999)))"
+            )
+        assert path.with_name(path.name + "-wal").stat().st_size < 2 * LONG_LOG_PAGES * 4096
+        assert path.stat().st_size > 40_000_000
 
 
 def test_a_reader_cannot_write(url: str, path: Path) -> None:

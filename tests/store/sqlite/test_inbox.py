@@ -54,7 +54,9 @@ def test_superseded_looks_only_at_what_is_later(store: Store, path: Path) -> Non
         plan = connection.execute(
             f"EXPLAIN QUERY PLAN {inbox.SUPERSEDED}", ("mindsphere", "custaa", "asset-1", "t", 0)
         ).fetchall()
-    assert "inbox_source (tenant_id=? AND source=? AND occurred_at>?)" in plan[0][3]
+    text = "\n".join(row[3] for row in plan)
+    assert "inbox_source_new (tenant_id=? AND source=? AND occurred_at>?)" in text
+    assert "inbox_source_old (tenant_id=? AND source=? AND occurred_at>?)" in text
 
 
 def test_a_settled_row_keeps_nothing_of_its_lease(store: Store, path: Path) -> None:
