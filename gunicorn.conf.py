@@ -145,7 +145,7 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 
 def post_worker_init(worker: Worker) -> None:
     """The application is built and stays: the collector need not look at it again."""
-    # Who comes out of the database holds its lock until it gets the interpreter's back; other processes wait for that.
+    # Who comes out of the database holds its lock until it gets the interpreter's back, and other processes wait.
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()

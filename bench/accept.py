@@ -60,13 +60,20 @@ def compare(world: World, folder: Path, suffix: str, more: Mapping[str, str]) ->
     ):
         servers = {"product": product, "floor": floor, "one_by_one": single}
         loads: dict[str, list[wrk.Load]] = {name: [] for name in servers}
+        costs: dict[str, list[float]] = {name: [] for name in servers}
         for server in servers.values():
             wrk.run(server.url, token, connections=CONNECTIONS, seconds=WARM_SECONDS, run_id="warm")
         for number in range(ROUNDS):
             for name, server in servers.items():
-                load = wrk.run(server.url, token, connections=CONNECTIONS, seconds=SECONDS, run_id=f"{name}-{number}")
+                spent, run_id = server.cpu_seconds(), f"{name}-{number}"
+                load = wrk.run(server.url, token, connections=CONNECTIONS, seconds=SECONDS, run_id=run_id)
                 loads[name].append(load)
+                costs[name].append((server.cpu_seconds() - spent) / (load.rate * SECONDS) * 1e6)
     report(suffix, loads)
+    # Processor time does not depend on what else the machine does: floor / product is the ratio that a quiet,
+    # fully used machine would show.
+    cost = paired(costs["floor"], costs["product"])
+    line("accept", f"cpu_per_request{suffix}", median(costs["product"]), "us", vs="floor", ratio=cost, n=ROUNDS)
 
 
 def report(suffix: str, loads: Mapping[str, list[wrk.Load]]) -> None:

@@ -84,7 +84,7 @@ def main() -> None:
     for name, rounds in rates.items():
         ratio = None if name == "puts" else paired(rounds, rates["puts"])
         line("register", name, median(rounds), "PUT/s", vs="" if ratio is None else "puts", ratio=ratio, n=ROUNDS)
-    line("register", "second_half_growth", growth, "MiB")
+    line("register", "second_run_growth", growth, "MiB")
 
 
 def puts(world: Platform) -> float:

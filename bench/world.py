@@ -128,6 +128,14 @@ class Web:
         children = Path(f"/proc/{self._child.pid}/task/{self._child.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the web processes so far, in user and system mode."""
+        ticks = 0
+        for pid in self.processes:
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         self._child.send_signal(signal.SIGTERM)
         self._child.wait(15)

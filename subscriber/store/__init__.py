@@ -257,7 +257,8 @@ class Inbox(Protocol):
         Unknown tenants become active ones. For a tenant that is gone: ERASED, nothing is stored.
         A dead letter with the same tenant, reason and digest only raises that row's count.
         The counters of ``minutes`` are written in the same transaction.
-        Raises ``StoreBusy`` after 5 s of waiting (nothing is stored then), ``StoreUnavailable``.
+        Raises ``StoreBusy`` after 5 s of waiting (nothing is stored then), ``StoreUnavailable``; the latter with the
+        reason ``unstorable`` if a value fits no column, which codecs see to: nobody else's call suffers from it.
         """
 
     def submit(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> Submission:
@@ -287,7 +288,10 @@ class Inbox(Protocol):
         """Is a row of the same tenant, topic and source in, whatever its state, with a later ``occurred_at``?"""
 
     def replay(self, tenant: Tenant, keys: Sequence[bytes]) -> int:
-        """Put done or dead rows back to pending with fresh attempts. Returns how many were moved."""
+        """Put done or dead rows back to pending with fresh attempts. Returns how many were moved.
+
+        A row that was done is handled anew, sinks included; one that was dead repeats only what has not succeeded.
+        """
 
     def replay_dead(self, tenant: Tenant | None, reason: str | None) -> int:
         """The same for all dead rows of a tenant (None: every tenant) and reason (None: any)."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import pytest
 
-from subscriber.errors import MalformedDelivery, StoreUnavailable
+from subscriber.errors import StoreUnavailable
 from subscriber.model import (
     DETAIL_CHARS,
     Dead,
@@ -118,7 +118,7 @@ class AddingContract:
         assert [row.notification.key for row in reversed(page.rows)] == [key(name) for name in names]
 
     def test_a_value_that_cannot_be_stored_is_refused_and_nothing_is_stored(self, store: Store) -> None:
-        with pytest.raises(MalformedDelivery) as refusal:
+        with pytest.raises(StoreUnavailable) as refusal:
             store.inbox.add([notification("good"), notification("bad", source="lone \ud800 surrogate")])
         assert refusal.value.reason == "unstorable"
         assert store.reports.counts().pending == 0
@@ -132,7 +132,7 @@ class AddingContract:
         for number, submission in enumerate(submissions):
             try:
                 submission.receipts()
-            except MalformedDelivery:
+            except StoreUnavailable:
                 failed.append(number)
         assert failed == [3]
         assert store.reports.counts().pending == 7
@@ -210,7 +210,7 @@ class AddingContract:
         assert oldest.letter.body == b"{"
 
     def test_dead_letters_share_the_transaction_of_the_notifications(self, store: Store) -> None:
-        with pytest.raises(MalformedDelivery):
+        with pytest.raises(StoreUnavailable):
             store.inbox.add([notification(source="\ud800")], [letter()])
         assert store.reports.dead_letters(None, 10) == []
 
@@ -436,6 +436,12 @@ class LeasingContract:
         store.inbox.add([notification()])
         with pytest.raises(ValueError, match="time"):
             store.inbox.settle(lease_one(store), Retry())
+
+    def test_a_detail_that_is_no_text_is_made_one(self, store: Store) -> None:
+        store.inbox.add([notification()])
+        assert store.inbox.settle(lease_one(store), Dead("attempts", "said \ud800 and \0")) is True
+        row = store.reports.row(ACME, key("one"))
+        assert row is not None and row.detail == "said ? and ?"
 
     def test_hold_puts_a_row_back_without_counting_the_attempt(self, store: Store, clock: Clock) -> None:
         store.inbox.add([notification()])

@@ -15,7 +15,6 @@ from functools import cache
 from typing import NamedTuple
 
 from subscriber.model import (
-    DETAIL_CHARS,
     REPEAT_BYTES,
     DeadLetter,
     Identity,
@@ -30,7 +29,7 @@ from subscriber.model import (
 )
 from subscriber.store import REPEAT_WINDOW, Counter
 from subscriber.store.sqlite.driver import Connection, ConstraintBroken
-from subscriber.store.sqlite.rows import ADDED, added
+from subscriber.store.sqlite.rows import ADDED, added, clipped
 from subscriber.store.sqlite.transaction import LARGEST_STATEMENT_ROWS, NOBODY, Transaction, values
 
 REPEAT_MILLIS = int(REPEAT_WINDOW.total_seconds() * 1000)
@@ -260,7 +259,7 @@ def _bury_row(transaction: Transaction, tenant_id: int, letter: DeadLetter) -> N
             letter.reason,
             letter.digest,
             letter.key,
-            letter.detail[:DETAIL_CHARS],
+            clipped(letter.detail),
             letter.body,
             buried_at,
             buried_at,

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
-from subscriber.errors import MalformedDelivery, StoreBusy, StoreUnavailable
+from subscriber.errors import StoreBusy, StoreUnavailable
 from subscriber.model import to_millis
 from subscriber.store.sqlite.driver import (
     Connection,
@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 Work = TypeVar("Work")
 Work_contra = TypeVar("Work_contra", contravariant=True)
 
+UNSTORABLE = "unstorable"  # reason: a value that no column takes
 PATIENCE_SECONDS = 5.0  # the contract's limit for a write that waits for its turn
 # A stranger's lock is waited out for less than that, so that callers learn the cause.
 STRANGER_SHARE = 0.5
@@ -326,8 +327,8 @@ def _call(callback: Callable[[], None]) -> None:
 def _for_its_caller(error: Exception) -> Exception:
     """What the caller whose work failed alone gets to see: the store's words for a driver's error, else its own."""
     if about_the_data(error):
-        # The value is not repeated: it may be anything.
-        told: Exception = MalformedDelivery(f"a value cannot be stored ({type(error).__name__})", reason="unstorable")
+        # Codecs let no such value through; if one does, nothing is acknowledged. The value is not shown.
+        told = StoreUnavailable(f"a value cannot be stored ({type(error).__name__})", reason=UNSTORABLE)
     elif isinstance(error, DriverError):
         told = unavailable(error)
     else:

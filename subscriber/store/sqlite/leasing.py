@@ -12,7 +12,6 @@ from functools import partial
 from itertools import chain, islice, zip_longest
 
 from subscriber.model import (
-    DETAIL_CHARS,
     Attempt,
     Dead,
     Decision,
@@ -24,7 +23,7 @@ from subscriber.model import (
     to_millis,
 )
 from subscriber.store import Counter
-from subscriber.store.sqlite.rows import ATTEMPT, attempt, names_to
+from subscriber.store.sqlite.rows import ATTEMPT, attempt, clipped, names_to
 from subscriber.store.sqlite.transaction import Transaction
 
 # Leases that ran out and are returned in one go: far more than handlers that run at once.
@@ -153,7 +152,7 @@ def _end(
     return transaction.execute(
         "UPDATE inbox SET state = ?, lease_until = NULL, settled_at = ?, reason = ?, detail = ?, sinks_done = ? "
         f"WHERE {HELD} RETURNING tenant_id",
-        (state, transaction.now, reason, detail[:DETAIL_CHARS], sinks, held.seq, held.lease),
+        (state, transaction.now, reason, clipped(detail), sinks, held.seq, held.lease),
     ).fetchall()
 
 
@@ -164,7 +163,7 @@ def _put_back(
     return transaction.execute(
         "UPDATE inbox SET state = 'pending', lease_until = NULL, not_before = ?, attempts = ?, reason = ?, "
         f"detail = ?, sinks_done = ? WHERE {HELD} RETURNING tenant_id",
-        (to_millis(at), attempts, reason, detail[:DETAIL_CHARS], sinks, held.seq, held.lease),
+        (to_millis(at), attempts, reason, clipped(detail), sinks, held.seq, held.lease),
     ).fetchall()
 
 

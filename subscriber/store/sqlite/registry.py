@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from subscriber.model import DETAIL_CHARS, Tenant, from_millis, to_millis
+from subscriber.model import Tenant, from_millis, to_millis
 from subscriber.store import (
     Census,
     Fence,
@@ -23,6 +23,7 @@ from subscriber.store.sqlite import provisioned
 from subscriber.store.sqlite.admission import Work
 from subscriber.store.sqlite.committer import Committer
 from subscriber.store.sqlite.readers import Readers
+from subscriber.store.sqlite.rows import clipped
 from subscriber.store.sqlite.transaction import Transaction
 
 Result = TypeVar("Result")
@@ -160,7 +161,7 @@ class SqliteRegistry:
     def audit(self, actor: str, action: str, detail: str) -> None:
         self._write(
             "INSERT INTO audit (at, actor, action, detail) VALUES (:now, :actor, :action, :detail)",
-            {"actor": actor, "action": action, "detail": detail[:DETAIL_CHARS]},
+            {"actor": actor, "action": action, "detail": clipped(detail)},
         )
 
     def _read(self, sql: str, *known: object) -> Sequence[Any]:

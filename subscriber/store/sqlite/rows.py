@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from subscriber.model import (
+    DETAIL_CHARS,
     Attempt,
     DeadLetter,
     Identity,
@@ -37,6 +38,11 @@ DEAD_LETTER = (
 
 def moment(millis: int | None) -> datetime | None:
     return None if millis is None else from_millis(millis)
+
+
+def clipped(detail: str) -> str:
+    """Text for people, whoever wrote it, as every column takes it: not long, no half characters, no NUL."""
+    return detail[:DETAIL_CHARS].replace("\0", "?").encode("utf-8", "replace").decode()
 
 
 def added(notification: Notification) -> tuple[object, ...]:

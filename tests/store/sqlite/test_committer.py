@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import migrations
-from subscriber.errors import MalformedDelivery, NotFound, StoreBusy, StoreUnavailable
+from subscriber.errors import NotFound, StoreBusy, StoreUnavailable
 from subscriber.store import Store
 from subscriber.store.sqlite import open_store
 from subscriber.store.sqlite.committer import LARGEST_BATCH, Committer, Job
@@ -112,7 +112,7 @@ def test_one_works_failure_is_its_callers_alone(committer: Committer[Work], reco
 
 
 def test_a_row_that_breaks_a_rule_of_the_schema_is_unstorable(committer: Committer[Work]) -> None:
-    with pytest.raises(MalformedDelivery) as refusal:
+    with pytest.raises(StoreUnavailable) as refusal:
         committer.commit(lambda transaction: transaction.execute("INSERT INTO pauses VALUES ('planet', 'x', 0)"))
     assert refusal.value.reason == "unstorable"
 
