@@ -15,6 +15,7 @@ journeys: .venv/development     ## the journeys alone; FULL=1 at full size
 	@FULL=$(FULL) $(BIN)/python -m pytest -m journey $(ARGS)
 
 bench: .venv/development        ## all benchmarks, one JSON object per line
+	@command -v wrk cc >/dev/null || { apt-get -q update && apt-get -qy install wrk gcc libc6-dev; }
 	@$(BIN)/python -m bench
 
 lint: .venv/development ## ruff and mypy

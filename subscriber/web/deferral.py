@@ -29,35 +29,36 @@ class Promised(Response):
 class Deferral:
     """One request's answer to come.
 
-    ``keep`` is the server's: it sends the answer, in whichever thread comes last, the one that gives it or the one
-    that leaves the application. ``chase`` is the application's, if it sets one: the server calls it, in a thread that
-    may wait, when the answer takes long.
+    ``ready`` is the server's: it is told, once, that the application has left and the answer can be made; it has
+    ``make`` called and the answer sent by a thread of its own. ``chase`` is the application's, if it sets one: the
+    server calls it, in a thread that may wait, when the answer takes long.
     """
 
-    __slots__ = ("chase", "promised", "_answer", "_keep", "_left", "_lock")
+    __slots__ = ("chase", "make", "promised", "_left", "_lock", "_ready")
 
-    def __init__(self, keep: Callable[[Answer], None]) -> None:
+    def __init__(self, ready: Callable[[], None]) -> None:
         self.promised = False
         self.chase: Callable[[], None] | None = None
-        self._keep = keep
+        self.make: Callable[[], Answer] | None = None
+        self._ready = ready
         self._lock = threading.Lock()
         self._left = False
-        self._answer: Answer | None = None
 
     def promise(self) -> None:
         self.promised = True
 
-    def give(self, answer: Answer) -> None:
+    def give(self, make: Callable[[], Answer]) -> None:
+        """The answer is known. This takes no time: whoever gives it is usually busy with others' answers."""
         with self._lock:
-            self._answer = answer
+            self.make = make
             if not self._left:
                 return
-        self._keep(answer)
+        self._ready()
 
     def leave(self) -> None:
         """The application has returned."""
         with self._lock:
             self._left = True
-            answer = self._answer
-        if answer is not None:
-            self._keep(answer)
+            if self.make is None:
+                return
+        self._ready()

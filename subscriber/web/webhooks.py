@@ -105,7 +105,7 @@ def _promise(
     deferral: Deferral = request.environ[DEFER]
 
     def then(result: Kept | SubscriberError) -> None:
-        deferral.give(outcomes.answer(result, time.perf_counter() - started))
+        deferral.give(lambda: outcomes.answer(result, time.perf_counter() - started))
 
     deferral.chase = intake.receive_later(claims, MINDSPHERE, headers, body, then)
     deferral.promise()

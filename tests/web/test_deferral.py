@@ -17,37 +17,39 @@ from subscriber.web.deferral import Deferral
 from tests.signing import KeyServer, bearer, broker_claims, jwk, mint
 from tests.web.serving import Server, post, receive, serving
 
-YES = plain_answer(204)
+
+def yes() -> Answer:
+    return plain_answer(204)
 
 
-def test_an_answer_given_after_the_application_left_is_sent_at_once() -> None:
-    sent: list[Answer] = []
-    deferral = Deferral(sent.append)
+def test_an_answer_given_after_the_application_left_is_ready_at_once() -> None:
+    told: list[str] = []
+    deferral = Deferral(lambda: told.append("ready"))
     deferral.leave()
-    assert sent == []
-    deferral.give(YES)
-    assert sent == [YES]
+    assert told == []
+    deferral.give(yes)
+    assert told == ["ready"] and deferral.make is yes
 
 
-def test_an_answer_given_before_is_sent_when_the_application_leaves() -> None:
-    sent: list[Answer] = []
-    deferral = Deferral(sent.append)
-    deferral.give(YES)
-    assert sent == []
+def test_an_answer_given_before_is_ready_when_the_application_leaves() -> None:
+    told: list[str] = []
+    deferral = Deferral(lambda: told.append("ready"))
+    deferral.give(yes)
+    assert told == []
     deferral.leave()
-    assert sent == [YES]
+    assert told == ["ready"]
 
 
-def test_giving_and_leaving_at_the_same_moment_sends_once() -> None:
+def test_giving_and_leaving_at_the_same_moment_is_told_once() -> None:
     for _ in range(200):
-        sent: list[Answer] = []
-        deferral = Deferral(sent.append)
-        threads = [threading.Thread(target=deferral.leave), threading.Thread(target=deferral.give, args=(YES,))]
+        told: list[str] = []
+        deferral = Deferral(lambda told=told: told.append("ready"))  # type: ignore[misc]
+        threads = [threading.Thread(target=deferral.leave), threading.Thread(target=deferral.give, args=(yes,))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sent == [YES]
+        assert told == ["ready"]
 
 
 class Front:

@@ -32,13 +32,13 @@ from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 from subscriber.errors import Overloaded, SubscriberError
-from subscriber.web.answers import Answer, closing_answer
+from subscriber.web.answers import closing_answer
 from subscriber.web.deferral import DEFER, Deferral
 from subscriber.web.server.framing import HEAD_BYTES, Progress
 from subscriber.web.server.limits import InFlight, Slots
 from subscriber.web.server.threads import Threads
 from subscriber.web.server.tls import Certificate
-from subscriber.web.server.wire import Address, Connection, Parser, Phase, Reader, Request, Response
+from subscriber.web.server.wire import Address, Connection, Parser, Phase, Promise, Reader, Request, Response
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +62,10 @@ PARSER_STATUS = {
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-def chase(deferrals: Sequence[Deferral]) -> None:
+def run_all(chases: Sequence[Callable[[], None]]) -> None:
     """Ask for answers that take long, one after another: they usually wait for the same thing."""
-    for deferral in deferrals:
-        if deferral.chase is not None:
-            deferral.chase()
+    for chase in chases:
+        chase()
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -242,11 +241,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.certificate.refresh()
         with self.handover:
             late = [connection for connection in self.connections if self.is_late(connection, now)]
-            overdue = [deferral for connection in self.connections if (deferral := self.overdue(connection, now))]
+            overdue = [chase for connection in self.connections if (chase := self.overdue(connection, now))]
         for connection in late:
             self.expire(connection)
         if overdue:
-            threading.Thread(target=chase, args=(overdue,), name="chase", daemon=True).start()
+            threading.Thread(target=run_all, args=(overdue,), name="chase", daemon=True).start()
         self.report_refusals()
         if self.alive and not self.is_parent_alive():
             self.alive = False
@@ -264,13 +263,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         silent = connection.phase in (Phase.IDLE, Phase.CLOSING) or not connection.arrival.received
         return now >= (min(connection.deadline, self.idle_until) if silent else connection.deadline)
 
-    def overdue(self, connection: Connection, now: float) -> Deferral | None:
-        """A promised answer that takes long, once."""
-        deferral = connection.deferral
-        if deferral is None or now < connection.deadline:
+    def overdue(self, connection: Connection, now: float) -> Callable[[], None] | None:
+        """How to chase a promised answer that takes long, once."""
+        promise = connection.promise
+        if promise is None or now < connection.deadline:
             return None
         connection.deadline = float("inf")
-        return deferral
+        return promise.deferral.chase
 
     def expire(self, connection: Connection) -> None:
         """A request begun and not finished is told why; silence is answered with silence."""
@@ -290,6 +289,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def serve(self, connection: Connection) -> None:
         """Answer the request on a connection and give the connection back."""
+        if connection.promise is not None:
+            self.conclude(connection, self.keep_promise(connection, connection.promise))
+            return
         connection.begin_request()
         reusable = self.answer(connection)
         if reusable is not None:
@@ -297,7 +299,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def conclude(self, connection: Connection, reusable: bool) -> None:
         """The request was answered: give the connection back."""
-        connection.deferral = None
+        connection.promise = None
         surplus = connection.reader.end()
         if reusable and surplus:
             connection.sock.settimeout(0)
@@ -348,12 +350,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 response.force_close()
             return response.start_response(*given)
 
-        deferral = Deferral(partial(self.keep_promise, connection, response, start_response))
+        deferral = Deferral(partial(self.tpool.submit, connection))
         environ[DEFER] = deferral
         pieces = self.wsgi(environ, start_response)
         if deferral.promised:
             connection.deadline = time.monotonic() + CHASE_SECONDS
-            connection.deferral = deferral
+            connection.promise = Promise(deferral, response, start_response)
             deferral.leave()
             return None
         try:
@@ -366,25 +368,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 pieces.close()
         return not response.should_close()
 
-    def keep_promise(
-        self, connection: Connection, response: Response, start_response: Callable[..., object], answer: Answer
-    ) -> None:
-        """Send a promised answer, from whichever thread it comes, without waiting for the client to take it."""
+    def keep_promise(self, connection: Connection, promise: Promise) -> bool:
+        """Send a promised answer. True if the connection may carry another request."""
+        response, answer = promise.response, promise.make()
         try:
-            reusable = self.send(connection, response, start_response, answer)
+            promise.start_response(
+                f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items())
+            )
+            if answer.body:
+                response.write(answer.body)
+            response.close()
+            return not response.should_close() and bool(connection.parser.finish_body())
         except OSError:
-            reusable = False  # the client went away, or reads nothing
-        except Exception:
-            logger.exception("a promised answer was lost", extra={"action": "answer_failed"})
-            reusable = False
-        self.conclude(connection, reusable)
-
-    def send(
-        self, connection: Connection, response: Response, start_response: Callable[..., object], answer: Answer
-    ) -> bool:
-        connection.sock.settimeout(0)
-        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items()))
-        if answer.body:
-            response.write(answer.body)
-        response.close()
-        return not response.should_close() and bool(connection.parser.finish_body())
+            return False  # the client went away

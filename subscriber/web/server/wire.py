@@ -10,12 +10,15 @@ import io
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from enum import Enum
+from typing import NamedTuple
 
 from gunicorn import util
 from gunicorn.http import body, errors, message, parser, unreader, wsgi
 
 from subscriber.errors import Overloaded, UnreadableRequest
+from subscriber.web.answers import Answer
 from subscriber.web.deferral import Deferral
 from subscriber.web.server.framing import Arrival
 from subscriber.web.server.limits import InFlight, Slots
@@ -189,6 +192,18 @@ class Response(wsgi.Response):  # type: ignore[misc]
             self._unsent = b""
 
 
+class Promise(NamedTuple):
+    """An answer to come, and what it will be sent with."""
+
+    deferral: Deferral
+    response: Response
+    start_response: Callable[..., object]
+
+    def make(self) -> Answer:
+        assert self.deferral.make is not None  # the server is only told when it is there
+        return self.deferral.make()
+
+
 class Connection:
     """A client's connection. ``deadline`` is monotonic and says when its phase has taken too long."""
 
@@ -202,7 +217,7 @@ class Connection:
         "phase",
         "deadline",
         "discarded",
-        "deferral",
+        "promise",
     )
 
     def __init__(self, sock: socket.socket, client: Address, server: Address, reader: Reader, parser: Parser) -> None:
@@ -215,7 +230,7 @@ class Connection:
         self.phase = Phase.HEAD
         self.deadline = 0.0
         self.discarded = 0  # bytes thrown away while closing
-        self.deferral: Deferral | None = None  # while BUSY with an answer that was promised
+        self.promise: Promise | None = None  # while BUSY with an answer to come
 
     def begin_request(self) -> None:
         """Give the parser what has arrived; from here on the connection may wait for its peer, but not for long."""
