@@ -187,9 +187,10 @@ class Demo:
         self._console.print(
             f"service   {self._service}   (health: /health)\n"
             f"emulator  {self._emulator}\n"
-            f"try       .venv/bin/python -m emulator publish --port {emulator_port} --tenant custaa "
-            f"--topic {TOPICS[2]} --count 5\n"
-            f"          DATABASE_URL=sqlite:///{FOLDER}/subscriber.db .venv/bin/python -m subscriber inbox list\n"
+            f"try       .venv/bin/python -m emulator publish --port {emulator_port} --tenant custaa \\\n"
+            f"              --topic {TOPICS[2]} --count 5\n"
+            f"          DATABASE_URL=sqlite:///{FOLDER}/subscriber.db \\\n"
+            "              .venv/bin/python -m subscriber inbox list\n"
             f"log       {FOLDER}/service.log\n"
             "Ctrl-C ends",
             highlight=False,

@@ -57,11 +57,18 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("must be a whole number") from None
+
+
 def at_least(minimum: int) -> Callable[[str], int]:
     """A parser of whole numbers that refuses those below ``minimum``."""
 
     def parse(text: str) -> int:
-        value = int(text)
+        value = whole_number(text)
         if value < minimum:
             raise ValueError(f"must be at least {minimum}")
         return value
@@ -70,7 +77,7 @@ def at_least(minimum: int) -> Callable[[str], int]:
 
 
 def port_number(text: str) -> int:
-    value = int(text)
+    value = whole_number(text)
     if not 0 < value < 65536:
         raise ValueError("must be between 1 and 65535")
     return value

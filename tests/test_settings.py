@@ -48,6 +48,10 @@ def test_all_problems_are_reported_at_once() -> None:
     ]
 
 
+def test_a_problem_says_what_is_wanted() -> None:
+    assert problems(PORT="http") == ['PORT: "http" is not usable: must be a whole number']
+
+
 def test_an_empty_variable_counts_as_absent() -> None:
     assert Settings.from_environ({"PORT": " "}).port == 8080
 

@@ -10,7 +10,7 @@ blocks and short bodies without ever waiting; a thread gets
 
 Everything a stranger can make us hold has a limit: connections (gunicorn's ``worker_connections``), bytes
 (``Worker.in_flight_bytes``), seconds (``Worker`` and below). HTTP/1.1 only. Built on gunicorn 27.0.1; of its settings
-``pre_request``, ``post_request`` and ``max_requests`` have no effect here.
+``pre_request``, ``post_request`` and ``max_requests`` have no effect here, and the access log lacks promised answers.
 """
 
 from __future__ import annotations
