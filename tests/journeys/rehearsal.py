@@ -137,12 +137,19 @@ class Rehearsal:
     def children(self) -> list[int]:
         """Process ids below the service, itself left out."""
         assert self.service is not None
-        text = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
-        parents = {int(pid): int(ppid) for pid, ppid in (line.split() for line in text.splitlines()[1:])}
+        parents = {int(path.name): parent for path in Path("/proc").glob("[0-9]*") if (parent := _parent(path))}
         below = {self.service.pid}
         while more := {pid for pid, parent in parents.items() if parent in below} - below:
             below |= more
         return sorted(below - {self.service.pid})
+
+
+def _parent(process: Path) -> int:
+    """Process id of the parent; 0 if the process has ended."""
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def command_line(pid: int) -> str:
