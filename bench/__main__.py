@@ -7,7 +7,7 @@ import sys
 
 from bench import wrk
 
-NAMES = ("accept", "keys", "memory", "register")
+NAMES = ("accept", "keys", "handling", "memory", "register")
 
 
 def main() -> int:

@@ -12,6 +12,9 @@
     │   ├── StoreUnavailable          the store cannot work now: disk full, locked, read-only, gone
     │   └── Overloaded                more bytes in flight than this process may hold
     ├── NotFound                 404  no such row, or not yours: the two look alike
+    ├── InvalidCursor            400  not a place in a list that this store has given
+    ├── LeaseLost                     the row is no longer this attempt's: another has it, or it was settled
+    ├── OutOfTime                     a transactional handler took longer than its transaction may
     ├── PlatformRefused               a platform said no, and will say so again
     ├── PlatformUnavailable           a platform did not answer, or asked to come later
     ├── CredentialsOld                the application credentials end soon, or have ended
@@ -138,6 +141,25 @@ class NotFound(SubscriberError):
     status = 404
 
 
+class InvalidCursor(SubscriberError):
+    """Where a list shall go on cannot be told from this text."""
+
+    reason = "cursor"
+    status = 400
+
+
+class LeaseLost(SubscriberError):
+    """The attempt holds its row no longer: its lease ran out and another has it, or it is settled."""
+
+    reason = "lease_lost"
+
+
+class OutOfTime(SubscriberError):
+    """A handler kept its transaction open for too long: it was rolled back."""
+
+    reason = "out_of_time"
+
+
 class PlatformRefused(SubscriberError):
     """A platform answered no. ``upstream_status`` is its HTTP status."""
 
@@ -152,17 +174,23 @@ class PlatformRefused(SubscriberError):
 class PlatformUnavailable(SubscriberError):
     """A platform did not answer in time, failed (5xx), or throttled us (429).
 
-    ``retry_after_seconds`` is what it asked for, else None.
+    ``retry_after_seconds`` is what it asked for, ``upstream_status`` its HTTP status; None where it said nothing.
     """
 
     reason = "platform_unavailable"
     status = 503
 
     def __init__(
-        self, detail: str = "", *, reason: str | None = None, retry_after_seconds: int | None = None
+        self,
+        detail: str = "",
+        *,
+        reason: str | None = None,
+        retry_after_seconds: int | None = None,
+        upstream_status: int | None = None,
     ) -> None:
         super().__init__(detail, reason=reason)
         self.retry_after_seconds = retry_after_seconds
+        self.upstream_status = upstream_status
 
 
 class CredentialsOld(SubscriberError):

@@ -1,4 +1,4 @@
-"""The store's contract, stated once; ``sqlite.py`` implements it.
+"""The store's contract, stated once; ``sqlite`` and ``postgres`` implement it.
 
 Rules that every back end keeps:
 
@@ -12,218 +12,81 @@ Rules that every back end keeps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from subscriber.model import (
-    Attempt,
-    DeadLetter,
-    Decision,
-    Lane,
-    Notification,
-    Receipt,
-    State,
-    Tenant,
+from subscriber.model import Attempt, DeadLetter, Decision, Lane, Notification, Receipt, Tenant
+from subscriber.store.values import (
+    CHANNEL_FACT_BYTES,
+    Census,
+    ChannelFact,
+    ChannelRow,
+    Counter,
+    Counts,
+    DeadLetterRow,
+    Fence,
+    Finding,
+    Gap,
+    Page,
+    Passage,
+    Pause,
+    Pruned,
+    Retention,
+    RosterRow,
+    RosterUpdate,
+    Row,
+    RowFilter,
+    SubscriptionRow,
+    Tail,
+    TenantRow,
+    TenantState,
 )
 
-EXPECTED_MIGRATION = "0003_credentials"
+__all__ = [
+    "CHANNEL_FACT_BYTES",
+    "EXPECTED_MIGRATION",
+    "REPEAT_WINDOW",
+    "Census",
+    "ChannelFact",
+    "ChannelRow",
+    "Clock",
+    "Counter",
+    "Counts",
+    "Cursor",
+    "DeadLetterRow",
+    "Fence",
+    "Finding",
+    "Gap",
+    "Inbox",
+    "Page",
+    "Passage",
+    "Pause",
+    "Pruned",
+    "Registry",
+    "Reports",
+    "Retention",
+    "RosterRow",
+    "RosterUpdate",
+    "Row",
+    "RowFilter",
+    "Settling",
+    "Store",
+    "Submission",
+    "SubscriptionRow",
+    "Tail",
+    "TenantRow",
+    "TenantState",
+    "open_store",
+]
+
+EXPECTED_MIGRATION = "0005_channels"
 
 # An event that comes again within this time of its first acceptance is the broker sending again, not the platform
 # publishing again: publishing happens at 1-minute intervals (reference, section 3.3).
 REPEAT_WINDOW = timedelta(seconds=60)
-
-
-class TenantState:
-    """States of a tenant row. ACTIVE: served. LEAVING: gone from the list, data kept. GONE: erased, a tombstone."""
-
-    ACTIVE = "active"
-    LEAVING = "leaving"
-    GONE = "gone"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One inbox row as readers see it."""
-
-    seq: int
-    notification: Notification
-    state: State
-    attempts: int
-    not_before: datetime
-    settled_at: datetime | None
-    reason: str
-    detail: str
-    sinks_done: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetterRow:
-    """One dead letter as readers see it. ``count`` deliveries of it were seen, the last at ``last_at``."""
-
-    id: int
-    letter: DeadLetter
-    count: int
-    last_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """`inbox counts`. ``done`` and ``duplicates`` are totals that never fall, the others are rows now."""
-
-    pending: int
-    running: int
-    done: int
-    dead: int
-    duplicates: int
-    dead_letters: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowFilter:
-    """Which rows to list; None and empty mean any. Names are exact."""
-
-    tenant: Tenant | None = None
-    topic: str | None = None
-    source: str | None = None
-    state: State | None = None
-    since: datetime | None = None  # received_at, inclusive
-    until: datetime | None = None  # received_at, exclusive
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Rows newest first. ``next`` is the ``before`` of the next page, None at the end.
-
-    ``scanned_to`` is the received_at down to which the search looked: a filter without an index looks at a bounded
-    number of rows, so a page may be short, even empty, and still have a next one.
-    """
-
-    rows: list[Row]
-    next: int | None
-    scanned_to: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """What ``prune`` may forget, as ages."""
-
-    horizon: timedelta  # keys are remembered this long after reception, whatever else is pruned
-    payload: timedelta  # bodies of done rows, after they settled
-    dead: timedelta  # dead rows and dead letters
-    tombstone: timedelta  # tenants that are gone
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
-    bodies: int
-    rows: int
-    dead_letters: int
-    tenants: int
-
-    @property
-    def anything(self) -> bool:
-        """Is there perhaps more to prune?"""
-        return bool(self.bodies or self.rows or self.dead_letters or self.tenants)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
-    """An operator stopped handling (not accepting) of a ``kind`` (tenant, platform or topic) named ``name``."""
-
-    kind: str
-    name: str  # for a tenant: platform/name
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """The service was away longer than the platform keeps trying: what fell into it cannot be fetched."""
-
-    tenant: Tenant | None  # None: all tenants of the platform
-    platform: str
-    channel: str
-    lost_from: datetime
-    lost_until: datetime
-    reason: str
-    noticed_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantRow:
-    tenant: Tenant
-    state: str  # one of TenantState
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionRow:
-    """What we asked a platform for, and what came of it: the only list of our subscriptions there is."""
-
-    tenant: Tenant
-    topic: str
-    subscriber: str
-    version: str
-    uri: str
-    state: str  # "active", "failed" or "stale"
-    detail: str  # why it is not active
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fence:
-    """Proof of holding a lock; ``number`` is what ``acquire`` gave. What carries an old one is not written."""
-
-    name: str
-    holder: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RosterRow:
-    """A tenant, and what its platform has said about it in lists and in the notices of its provisioning topic."""
-
-    tenant: Tenant
-    state: str  # one of TenantState; empty while we have nothing else of it
-    member: bool  # was in a list, or announced as having come; only members are served and can leave
-    missed: int  # complete lists in a row without it
-    heard_at: datetime | None  # when the newest notice about it was published
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Census:
-    """What was last read and done about a platform's user tenants. Times are None until there was one."""
-
-    read_at: datetime | None  # when reading the last complete list began
-    waiting: int  # tenants it lacks that nobody lets go before a person has agreed
-    reconciled_at: datetime | None  # when a run last ended with every subscription in place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RosterUpdate:
-    """What one list of user tenants changes."""
-
-    present: Sequence[Tenant] = ()  # members from now on and active, unless they are gone; nothing missed
-    missing: Sequence[Tenant] = ()  # one more complete list without them
-    leaving: Sequence[Tenant] = ()  # served no longer; what is remembered of their subscriptions becomes stale
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A tenant that came or went, and the team has not been told."""
-
-    tenant: Tenant
-    joined: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One result of ``check``: ``ok`` False means the operator has to act."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 class Submission(Protocol):
@@ -240,10 +103,50 @@ class Submission(Protocol):
         """
 
 
+class Cursor(Protocol):
+    """What a transactional handler writes with: a DB-API cursor (PEP 249) that cannot end its transaction.
+
+    Values are marked ``?`` on SQLite and ``%s`` on PostgreSQL. It is dead once the transaction has ended.
+    """
+
+    @property
+    def description(self) -> Sequence[Any] | None: ...
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Any: ...
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Any: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Settling(Protocol):
+    """A transaction in which a handler writes and its attempt is settled: both or neither."""
+
+    @property
+    def cursor(self) -> Cursor: ...
+
+    def settle(self, decision: Decision, sinks_done: frozenset[str] = frozenset()) -> None:
+        """As ``Inbox.settle``, once, as the last thing. Raises ``LeaseLost``: then nothing of it stays."""
+
+
 class Inbox(Protocol):
     """Accepting, leasing, settling. The hot path."""
 
-    def add(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> list[Receipt]:
+    def add(
+        self,
+        notifications: Sequence[Notification],
+        dead_letters: Sequence[DeadLetter] = (),
+        facts: Sequence[ChannelFact] = (),
+    ) -> list[Receipt]:
         """Keep what is new, all of it or nothing, and return one receipt per notification, in order.
 
         Calls that wait at the same time share a commit. On an equal (tenant, key):
@@ -256,22 +159,46 @@ class Inbox(Protocol):
 
         Unknown tenants become active ones. For a tenant that is gone: ERASED, nothing is stored.
         A dead letter with the same tenant, reason and digest only raises that row's count.
-        The counters of ``minutes`` are written in the same transaction.
+        The counters of ``minutes`` and the ``facts`` are written in the same transaction; of equal facts' places the
+        last one stands. Facts of a tenant that is gone are not kept.
         Raises ``StoreBusy`` after 5 s of waiting (nothing is stored then), ``StoreUnavailable``; the latter with the
         reason ``unstorable`` if a value fits no column, which codecs see to: nobody else's call suffers from it.
         """
 
-    def submit(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> Submission:
+    def submit(
+        self,
+        notifications: Sequence[Notification],
+        dead_letters: Sequence[DeadLetter] = (),
+        facts: Sequence[ChannelFact] = (),
+    ) -> Submission:
         """As ``add``, without waiting: a server can free its thread and answer when the commit is done."""
 
     def lanes(self) -> list[Lane]:
         """The lanes that have a pending row whose time has come, or a lease that ran out."""
 
-    def lease(self, lanes: Sequence[Lane], limit: int, seconds: float) -> list[Attempt]:
+    def on_arrival(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called, from any thread, when there may be something to lease: at most a hint.
+
+        Hints may be late, missing or in vain, so lanes are asked for from time to time all the same.
+        """
+
+    def lease(
+        self,
+        lanes: Sequence[Lane],
+        limit: int,
+        seconds: float,
+        ordered: Mapping[Lane, Sequence[str]] | None = None,
+    ) -> list[Attempt]:
         """Lease up to ``limit`` due rows of these lanes, taking turns between lanes in the given order.
 
         The oldest due row of a lane goes first. Rows whose lease ran out are due again; their attempt has counted.
         A leased row is nobody else's until ``seconds`` have passed.
+
+        ``ordered`` names those of the lanes whose rows keep their order, each with the topic patterns (``fnmatch``)
+        over which it holds: a row with a source is leased only when no unsettled row of the same tenant and source,
+        with a topic that one of the patterns matches, arrived before it. So a retry or a pause holds back its own
+        source, and a dead row nothing. Rows without a source are free. The work does not grow with the backlog,
+        not even with that of one source; a lane may be leased ordered now and unordered later, or the reverse.
         """
 
     def extend(self, attempt: Attempt, seconds: float) -> bool:
@@ -282,6 +209,18 @@ class Inbox(Protocol):
 
         ``Done`` and ``Dead`` end the row. ``Retry`` (with ``at`` set) puts it back, ``Hold`` as well, without
         counting the attempt. Calls that wait at the same time share a commit.
+        """
+
+    def settling(self, attempt: Attempt) -> AbstractContextManager[Settling]:
+        """A transaction for a handler's own writes, in which its attempt is settled.
+
+        The end of the block commits if ``Settling.settle`` was called; without it, and on any exception, everything
+        is rolled back. On SQLite the block runs in the writer's turn and gets 2 s, on PostgreSQL 60 s: a handler in
+        it asks no network, and the attempt can be extended meanwhile.
+
+        Raises ``LeaseLost`` if the lease is not held, ``OutOfTime`` if the block took too long, ``HandlerError`` with
+        the reason ``constraint`` at the end of the block if a constraint that is checked there does not hold,
+        ``StoreBusy`` and ``StoreUnavailable``: nothing was written then. What the block raises passes as it is.
         """
 
     def superseded(self, notification: Notification) -> bool:
@@ -399,6 +338,21 @@ class Registry(Protocol):
     def renew_credentials(self, client_id: str) -> None:
         """They were issued anew under the same client id: their time starts now."""
 
+    def channel_fact(self, tenant: Tenant, channel: str, name: str) -> bytes:
+        """The value last written by ``Inbox.add``, empty if there is none."""
+
+    def put_channels(self, rows: Sequence[ChannelRow]) -> None:
+        """Insert or replace by (tenant, channel, name); at most some hundred at once. Tenants unknown here are made.
+
+        ``seen_at`` is set by the store.
+        """
+
+    def remove_channels(self, rows: Sequence[ChannelRow]) -> None:
+        """Forget these."""
+
+    def channels(self, platform: str | None = None) -> list[ChannelRow]:
+        """All channels of a platform (None: of every one), by tenant, channel and name."""
+
     def add_gap(self, gap: Gap) -> None: ...
 
     def gaps(self, limit: int = 100) -> list[Gap]: ...
@@ -418,7 +372,24 @@ class Reports(Protocol):
     def counts(self, tenant: Tenant | None = None) -> Counts:
         """Work does not grow with the number of done rows."""
 
+    def within(self, tenants: Sequence[Tenant]) -> Reports:
+        """The same reports, blind to every other tenant: what a tenant's own people may see.
+
+        The store sees to it: a question that forgets to name a tenant gets nothing of others.
+        """
+
     def rows(self, wanted: RowFilter, limit: int, before: int | None = None) -> Page: ...
+
+    def end(self) -> str:
+        """The cursor behind everything that is committed now."""
+
+    def after(self, wanted: RowFilter, cursor: str, limit: int) -> Tail:
+        """Rows that came behind the cursor (empty: from the first row kept on), in order of arrival.
+
+        Whoever goes on with ``Tail.cursor`` meets every row once, also those committed late. Rows that are still to
+        be joined by such a one are not shown yet. Looks at a bounded number of rows: ``rows`` may be empty although
+        there are more. Raises ``InvalidCursor``.
+        """
 
     def row(self, tenant: Tenant, key: bytes) -> Row | None: ...
 
@@ -431,19 +402,6 @@ class Reports(Protocol):
 
     def minutes(self, since: datetime) -> list[tuple[datetime, str, int]]:
         """(minute, event, count) of the counters, all tenants, oldest first. Events are ``Counter`` values."""
-
-
-class Counter:
-    """What ``minutes`` counts."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-    ERASED = "erased"
-    DEAD_LETTER = "dead_letter"
-    DONE = "done"
-    DEAD = "dead"
-    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +424,10 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
 
     Raises ``SchemaOutdated`` if `migrate` has to run first, ``StoreUnavailable`` if it cannot be opened.
     """
+    if url.startswith(("postgresql://", "postgres://")):
+        from subscriber.store import postgres
+
+        return postgres.open_store(url, clock=clock)
     from subscriber.store import sqlite
 
     return sqlite.open_store(url, clock=clock)

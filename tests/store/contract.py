@@ -7,15 +7,19 @@ A back end's test module subclasses these and provides the fixtures ``store``, `
 from __future__ import annotations
 
 import dataclasses
+import random
 import threading
+import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 
 import pytest
 
-from subscriber.errors import StoreUnavailable
+from subscriber.errors import InvalidCursor, LeaseLost, StoreUnavailable
 from subscriber.model import (
     DETAIL_CHARS,
+    Attempt,
     Dead,
     Done,
     Hold,
@@ -28,18 +32,21 @@ from subscriber.model import (
     with_repeat,
 )
 from subscriber.store import (
+    CHANNEL_FACT_BYTES,
     REPEAT_WINDOW,
     Counter,
     Counts,
     Gap,
     Pause,
     Pruned,
+    Reports,
     Retention,
     RowFilter,
     Store,
     SubscriptionRow,
     TenantState,
     open_store,
+    paging,
 )
 from tests.store.making import (
     ACME,
@@ -47,16 +54,20 @@ from tests.store.making import (
     START,
     TOPIC,
     Clock,
+    channel,
+    fact,
     key,
     lane,
     lease_all,
     lease_one,
+    lease_ordered,
     letter,
     notification,
     several,
 )
 
 DAY = timedelta(days=1)
+DEADLINE_S = 20.0  # of what comes about by itself
 KEEP = Retention(horizon=7 * DAY, payload=7 * DAY, dead=90 * DAY, tombstone=7 * DAY)
 
 
@@ -279,6 +290,12 @@ class AddingContract:
         submission.when_done(lambda: calls.append(threading.get_ident()))
         assert calls == [threading.get_ident()]
 
+    def test_who_asked_for_it_is_told_that_something_arrived(self, store: Store) -> None:
+        arrived = threading.Event()
+        store.inbox.on_arrival(arrived.set)
+        store.inbox.add([notification()])
+        assert arrived.wait(5)
+
     def test_a_closed_store_takes_nothing(self, store: Store) -> None:
         store.close()
         with pytest.raises(StoreUnavailable):
@@ -482,6 +499,302 @@ class LeasingContract:
         store.inbox.add([notification("new", source="", occurred_at=START + DAY)])
         assert store.inbox.superseded(notification("a", source="")) is False
         assert store.inbox.superseded(notification("b", occurred_at=None)) is False
+
+
+class OrderedContract:
+    def test_of_each_source_only_the_first_row_is_leased(self, store: Store) -> None:
+        store.inbox.add([of("a1", "a"), of("a2", "a"), of("b1", "b"), of("b2", "b")])
+        attempts = lease_ordered(store)
+        assert keys(attempts) == [key("a1"), key("b1")]
+        assert lease_ordered(store) == []
+        store.inbox.settle(attempts[1], Done())
+        assert keys(lease_ordered(store)) == [key("b2")]
+
+    def test_a_retry_and_a_hold_hold_back_their_own_source_only(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([of(f"{source}{number}", source) for number in (1, 2) for source in "abc"])
+        first, second, third = lease_ordered(store)
+        store.inbox.settle(first, Retry(clock() + DAY))
+        store.inbox.settle(second, Hold(clock() + DAY, "away"))
+        store.inbox.settle(third, Done())
+        assert keys(lease_ordered(store)) == [key("c2")]
+        clock.advance(days=1)
+        assert set(keys(lease_ordered(store))) == {key("a1"), key("b1"), key("c2")}
+
+    def test_a_dead_row_holds_back_nothing(self, store: Store) -> None:
+        store.inbox.add([of("a1", "a"), of("a2", "a")])
+        store.inbox.settle(lease_ordered(store)[0], Dead("broken"))
+        assert keys(lease_ordered(store)) == [key("a2")]
+
+    def test_rows_without_a_source_have_no_order(self, store: Store) -> None:
+        store.inbox.add([of("x1", ""), of("x2", "")])
+        assert keys(lease_ordered(store)) == [key("x1"), key("x2")]
+
+    def test_equal_sources_of_two_tenants_are_two_sources(self, store: Store) -> None:
+        store.inbox.add([notification("one"), notification("two", tenant=OTHER)])
+        assert len(lease_ordered(store)) == 2
+
+    def test_a_row_whose_lease_ran_out_goes_first_again(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([of("a1", "a"), of("a2", "a")])
+        lease_ordered(store)
+        assert lease_ordered(store) == []
+        clock.advance(minutes=1)
+        assert keys(lease_ordered(store)) == [key("a1")]
+
+    def test_order_extends_over_the_topics_that_the_patterns_match(self, store: Store) -> None:
+        store.inbox.add([of("1", "a", topic="t1"), of("2", "a", topic="t2"), of("3", "a", topic="u1")])
+        assert keys(lease_ordered(store, over=["t?", "u[2-9]"])) == [key("1")]
+        lanes = store.inbox.lanes()
+        (other,) = store.inbox.lease(lanes, 10, 30, {lane(topic="t2"): ["t?"], lane(topic="u1"): ["u1"]})
+        assert other.notification.key == key("3")
+
+    @pytest.mark.parametrize(
+        ("pattern", "topic", "held"),
+        [
+            ("t.1", "t.1", True),
+            ("t*", "t.1", True),
+            ("t.[!2]", "t.1", True),
+            ("T.1", "t.1", False),
+            ("t.1", "tx1", False),
+            ("t_1", "t.1", False),
+            ("t%", "t.1", False),
+            ("[t", "t.1", False),
+        ],
+    )
+    def test_patterns_are_those_of_fnmatch_and_case_differs(
+        self, store: Store, pattern: str, topic: str, held: bool
+    ) -> None:
+        store.inbox.add([of("first", "a", topic=topic), of("second", "a", topic="z")])
+        attempts = store.inbox.lease([lane(topic="z")], 10, 30, {lane(topic="z"): [pattern, "z"]})
+        assert keys(attempts) == ([] if held else [key("second")])
+
+    def test_lanes_with_and_without_order_take_turns(self, store: Store) -> None:
+        store.inbox.add([of(f"a{number}", "a", topic="t1") for number in (1, 2)])
+        store.inbox.add([of(f"b{number}", "b", topic="t2") for number in (1, 2)])
+        ordered, free = lane(topic="t1"), lane(topic="t2")
+        attempts = store.inbox.lease([ordered, free], 10, 30, {ordered: ["t1"]})
+        assert keys(attempts) == [key("a1"), key("b1"), key("b2")]
+
+    def test_a_replayed_row_takes_its_old_place(self, store: Store) -> None:
+        store.inbox.add([of(f"a{number}", "a") for number in (1, 2, 3)])
+        store.inbox.settle(lease_ordered(store)[0], Dead("broken"))
+        store.inbox.settle(lease_ordered(store)[0], Retry(START))
+        assert store.inbox.replay(ACME, [key("a1")]) == 1
+        for name in ("a1", "a2", "a3"):
+            (attempt,) = lease_ordered(store)
+            assert attempt.notification.key == key(name)
+            store.inbox.settle(attempt, Done())
+
+    def test_a_replayed_row_does_not_run_beside_a_later_one(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([of(f"a{number}", "a") for number in (1, 2, 3)])
+        store.inbox.settle(lease_ordered(store)[0], Dead("broken"))
+        (second,) = lease_ordered(store)
+        store.inbox.replay(ACME, [key("a1")])
+        assert lease_ordered(store) == []
+        store.inbox.settle(second, Retry(clock()))
+        assert keys(lease_ordered(store)) == [key("a1")]
+
+    def test_what_was_held_back_is_leased_once_there_is_no_order(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([of(f"a{number}", "a") for number in range(40)])
+        store.inbox.settle(lease_ordered(store, 8)[0], Retry(clock() + DAY))
+        assert lease_ordered(store, 8) == []
+        assert keys(lease_all(store)) == [key(f"a{number}") for number in range(1, 40)]
+
+    def test_what_runs_without_order_holds_back_what_has_one(self, store: Store) -> None:
+        store.inbox.add([of(f"a{number}", "a") for number in range(4)])
+        first, second = lease_all(store, 2)
+        assert lease_ordered(store) == []
+        store.inbox.settle(first, Done())
+        assert lease_ordered(store) == []
+        store.inbox.settle(second, Done())
+        assert keys(lease_ordered(store)) == [key("a2")]
+
+    def test_others_are_found_behind_a_source_that_stands_still(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([of("a", "a")])
+        store.inbox.settle(lease_ordered(store)[0], Retry(clock() + DAY))
+        store.inbox.add([of(f"a{number}", "a") for number in range(3_000)])
+        store.inbox.add([of("b", "b")])
+        assert keys([attempt for _ in range(5) for attempt in lease_ordered(store, 8)]) == [key("b")]
+
+    def test_an_erased_tenants_order_hinders_nobody(self, store: Store) -> None:
+        store.inbox.add([of(f"a{number}", "a") for number in range(40)])
+        lease_ordered(store, 8)
+        assert store.inbox.erase(ACME) == 40
+        assert store.inbox.lanes() == []
+
+    def test_whatever_happens_rows_of_a_source_run_one_by_one_in_order(self, store: Store, clock: Clock) -> None:
+        chance = random.Random(11)
+        store.inbox.add([of(str(number), chance.choice("abc"), topic=chance.choice("tu")) for number in range(120)])
+        running: list[Attempt] = []
+        done: dict[str, list[int]] = {}
+        for _ in range(10_000):
+            if running and chance.random() < 0.6:
+                attempt = running.pop(chance.randrange(len(running)))
+                decision = chance.choice([Done(), Dead("x"), Retry(clock() + timedelta(seconds=1)), Done()])
+                assert store.inbox.settle(attempt, decision)
+                if not isinstance(decision, Retry):
+                    done.setdefault(attempt.notification.source, []).append(int(attempt.seq))
+            else:
+                running += lease_ordered(store, chance.choice([1, 2, 10]))
+                sources = [attempt.notification.source for attempt in running]
+                assert len(sources) == len(set(sources))
+                clock.advance(seconds=chance.choice([0, 0, 1]))
+            if sum(map(len, done.values())) == 120:
+                break
+        assert sum(map(len, done.values())) == 120
+        assert all(seqs == sorted(seqs) for seqs in done.values())
+
+
+class SettlingContract:
+    def test_effects_and_the_end_of_the_attempt_are_one_commit(self, store: Store) -> None:
+        with_table(store)
+        attempt = leased(store, "one")
+        with store.inbox.settling(attempt) as settling:
+            settling.cursor.execute("INSERT INTO effects VALUES ('one')")
+            settling.settle(Done("kept"), frozenset({"handler"}))
+        row = store.reports.row(ACME, key("one"))
+        assert row is not None
+        assert (row.state, row.reason, row.sinks_done) == (State.DONE, "kept", {"handler"})
+        assert effects(store) == ["one"]
+        assert store.inbox.settle(attempt, Done()) is False
+
+    def test_it_counts_as_any_other_end_does(self, store: Store) -> None:
+        with store.inbox.settling(leased(store, "one")) as settling:
+            settling.settle(Done())
+        assert counted(store)[Counter.DONE] == store.reports.counts().done == 1
+
+    def test_a_block_that_raises_leaves_nothing_and_its_error_passes_as_it_is(self, store: Store) -> None:
+        with_table(store)
+        attempt, error = leased(store, "one"), KeyError("the handler's own")
+        with pytest.raises(KeyError) as raised, store.inbox.settling(attempt) as settling:
+            settling.cursor.execute("INSERT INTO effects VALUES ('one')")
+            settling.settle(Done())
+            raise error
+        assert raised.value is error
+        assert effects(store) == []
+        assert store.inbox.settle(attempt, Done()) is True
+
+    def test_a_block_that_does_not_settle_leaves_nothing(self, store: Store) -> None:
+        with_table(store)
+        attempt = leased(store, "one")
+        with store.inbox.settling(attempt) as settling:
+            settling.cursor.execute("INSERT INTO effects VALUES ('one')")
+        assert effects(store) == []
+        assert store.inbox.settle(attempt, Done()) is True
+
+    def test_any_decision_settles(self, store: Store, clock: Clock) -> None:
+        with_table(store)
+        with store.inbox.settling(leased(store, "one")) as settling:
+            settling.cursor.execute("INSERT INTO effects VALUES ('one')")
+            settling.settle(Retry(clock() + DAY, "sink"), frozenset({"handler"}))
+        row = store.reports.row(ACME, key("one"))
+        assert row is not None
+        assert (row.state, row.not_before, row.sinks_done) == (State.PENDING, clock() + DAY, {"handler"})
+        assert effects(store) == ["one"]
+
+    def test_without_its_lease_an_attempt_gets_no_transaction(self, store: Store, clock: Clock) -> None:
+        attempt = leased(store, "one")
+        clock.advance(minutes=1)
+        lease_all(store)
+        with pytest.raises(LeaseLost), store.inbox.settling(attempt):
+            pytest.fail("the block ran")
+
+    def test_a_second_settle_undoes_everything(self, store: Store) -> None:
+        with_table(store)
+        attempt = leased(store, "one")
+        with pytest.raises(LeaseLost), store.inbox.settling(attempt) as settling:
+            settling.cursor.execute("INSERT INTO effects VALUES ('one')")
+            settling.settle(Done())
+            settling.settle(Done())
+        assert effects(store) == []
+        assert store.inbox.settle(attempt, Done()) is True
+
+    @pytest.mark.parametrize("statement", ["COMMIT", "ROLLBACK", "/* so */ END", "BEGIN"])
+    def test_a_handler_cannot_end_its_transaction(self, store: Store, statement: str) -> None:
+        with_table(store)
+        attempt = leased(store, "one")
+        with pytest.raises(Exception), store.inbox.settling(attempt) as settling:  # noqa: B017 whatever it is called
+            settling.cursor.execute("INSERT INTO effects VALUES ('one')")
+            settling.cursor.execute(statement)
+            settling.settle(Done())
+        assert effects(store) == []
+        assert store.inbox.settle(attempt, Done()) is True
+
+    def test_a_handlers_broken_statement_is_its_own_and_harms_nobody(self, store: Store) -> None:
+        with_table(store)
+        attempt = leased(store, "one")
+        with pytest.raises(Exception) as raised, store.inbox.settling(attempt) as settling:
+            settling.cursor.execute("INSERT INTO nowhere VALUES (1)")
+        assert not isinstance(raised.value, StoreUnavailable)
+        assert store.inbox.settle(attempt, Done()) is True
+
+    def test_a_cursor_reads_as_any_cursor_does(self, store: Store) -> None:
+        with store.inbox.settling(leased(store, "one")) as settling:
+            cursor = settling.cursor
+            cursor.execute("SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 ORDER BY 1")
+            assert cursor.description is not None and cursor.description[0][0] == "n"
+            assert (cursor.fetchone(), cursor.fetchmany(2), cursor.fetchall()) == ((1,), [(2,), (3,)], [(4,)])
+            assert cursor.fetchone() is None
+            cursor.execute("SELECT 5")
+            assert list(cursor) == [(5,)]
+
+    def test_a_cursor_is_dead_after_its_block(self, store: Store) -> None:
+        with store.inbox.settling(leased(store, "one")) as settling:
+            cursor = settling.cursor
+        with pytest.raises(Exception):  # noqa: B017 whatever it is called
+            cursor.execute("SELECT 1")
+
+    def test_many_threads_settle_each_once_while_others_write(self, store: Store) -> None:
+        with_table(store)
+        names = [f"n{number}" for number in range(50)]
+        store.inbox.add([notification(name, source=name) for name in names])
+        errors: list[Exception] = []
+
+        def settle(attempt: Attempt) -> None:
+            try:
+                with store.inbox.settling(attempt) as settling:
+                    settling.cursor.execute(f"INSERT INTO effects VALUES ('{attempt.notification.source}')")
+                    settling.settle(Done())
+                store.inbox.add([notification(f"after {attempt.seq}", topic="later")])
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=settle, args=(attempt,)) for attempt in lease_all(store)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert store.reports.counts(ACME).done == 51
+        assert effects(store) == sorted(names)
+        assert store.reports.counts(ACME).pending == 50
+
+
+def of(name: str, source: str, *, topic: str = TOPIC) -> Notification:
+    return notification(name, source=source, topic=topic)
+
+
+def keys(attempts: Sequence[Attempt]) -> list[bytes]:
+    return [attempt.notification.key for attempt in attempts]
+
+
+def leased(store: Store, name: str) -> Attempt:
+    store.inbox.add([notification(name)])
+    return lease_one(store)
+
+
+def with_table(store: Store) -> None:
+    """A table of the team's own, made by a handler."""
+    with store.inbox.settling(leased(store, "table")) as settling:
+        settling.cursor.execute("CREATE TABLE effects (name TEXT)")
+        settling.settle(Done())
+
+
+def effects(store: Store) -> list[str]:
+    store.inbox.add([notification("looking", topic="looking")])
+    (attempt,) = store.inbox.lease([lane(topic="looking")], 1, 30)
+    with store.inbox.settling(attempt) as settling:
+        settling.cursor.execute("SELECT name FROM effects ORDER BY name")
+        return [name for (name,) in settling.cursor.fetchall()]
 
 
 class ReplayContract:
@@ -796,6 +1109,164 @@ class RegistryContract:
         assert store.registry.acquire("register", "b", 10) is not None
 
 
+class ChannelsContract:
+    # what a channel remembers
+
+    def test_a_fact_is_kept_with_its_notifications_until_another_takes_its_place(self, store: Store) -> None:
+        assert store.registry.channel_fact(ACME, "c", "client") == b""
+        store.inbox.add([notification("a")], facts=[fact(b"1")])
+        assert store.registry.channel_fact(ACME, "c", "client") == b"1"
+        store.inbox.add([notification("b")], facts=[fact(b"\x00\xff")])
+        assert store.registry.channel_fact(ACME, "c", "client") == b"\x00\xff"
+        assert store.reports.counts().pending == 2
+
+    def test_a_fact_belongs_to_its_tenant_channel_and_name(self, store: Store) -> None:
+        store.inbox.add([], facts=[fact()])
+        others = [
+            (OTHER, "c", "client"),
+            (ACME, "d", "client"),
+            (ACME, "c", ""),
+            (Tenant("pelion", ACME.name), "c", "client"),
+        ]
+        assert [store.registry.channel_fact(*place) for place in others] == [b""] * 4
+
+    def test_facts_may_come_alone_and_their_tenants_become_active(self, store: Store) -> None:
+        assert store.inbox.add([], facts=[fact(), fact(tenant=OTHER)]) == []
+        assert {row.tenant: row.state for row in store.registry.tenants()} == {
+            ACME: TenantState.ACTIVE,
+            OTHER: TenantState.ACTIVE,
+        }
+        assert counted(store) == {}
+
+    def test_an_empty_value_forgets(self, store: Store) -> None:
+        store.inbox.add([], facts=[fact(), fact(name="other")])
+        store.inbox.add([], facts=[fact(b"")])
+        assert store.registry.channel_fact(ACME, "c", "client") == b""
+        assert store.registry.channel_fact(ACME, "c", "other") == b"seen"
+        store.inbox.add([], facts=[fact(b"")])
+
+    @pytest.mark.parametrize(("values", "kept"), [((b"1", b"2"), b"2"), ((b"1", b""), b""), ((b"", b"1"), b"1")])
+    def test_of_several_of_one_place_the_last_stands(
+        self, store: Store, values: tuple[bytes, bytes], kept: bytes
+    ) -> None:
+        store.inbox.add([], facts=[fact(b"before")])
+        store.inbox.add([], facts=[fact(value) for value in values])
+        assert store.registry.channel_fact(ACME, "c", "client") == kept
+
+    def test_submissions_that_share_a_commit_keep_their_order(self, store: Store) -> None:
+        submissions = [
+            store.inbox.submit([notification(f"n{number}")], facts=[fact(str(number).encode())])
+            for number in range(50)
+        ]
+        assert {submission.receipts()[0].outcome for submission in submissions} == {Outcome.NEW}
+        assert store.registry.channel_fact(ACME, "c", "client") == b"49"
+
+    def test_a_batch_keeps_facts_of_many_channels(self, store: Store) -> None:
+        facts = [fact(str(number).encode(), channel=f"c{number}") for number in range(300)]
+        assert len(store.inbox.add(several(1_000), [letter()], facts)) == 1_000
+        assert [store.registry.channel_fact(ACME, f"c{number}", "client") for number in range(300)] == [
+            fact.value for fact in facts
+        ]
+
+    def test_a_fact_is_written_though_all_else_is_known_already(self, store: Store) -> None:
+        store.inbox.add([notification()], facts=[fact(b"1")])
+        (receipt,) = store.inbox.add([notification()], facts=[fact(b"2")])
+        assert receipt.outcome is Outcome.DUPLICATE
+        assert store.registry.channel_fact(ACME, "c", "client") == b"2"
+
+    def test_notifications_and_facts_are_stored_together_or_not_at_all(self, store: Store) -> None:
+        with pytest.raises(StoreUnavailable) as refusal:
+            store.inbox.add([notification(source="lone \ud800 surrogate")], facts=[fact()])
+        assert refusal.value.reason == "unstorable"
+        assert store.registry.channel_fact(ACME, "c", "client") == b""
+
+    def test_a_fact_has_a_largest_size(self, store: Store) -> None:
+        largest = b"x" * CHANNEL_FACT_BYTES
+        store.inbox.add([], facts=[fact(largest)])
+        with pytest.raises(StoreUnavailable) as refusal:
+            store.inbox.add([notification()], facts=[fact(largest + b"x")])
+        assert refusal.value.reason == "unstorable"
+        assert store.registry.channel_fact(ACME, "c", "client") == largest
+        assert store.reports.counts().pending == 0
+
+    def test_facts_of_an_erased_tenant_go_and_none_come(self, store: Store) -> None:
+        store.inbox.add([], facts=[fact(), fact(tenant=OTHER)])
+        store.inbox.erase(ACME)
+        assert store.registry.channel_fact(ACME, "c", "client") == b""
+        store.inbox.add([notification(tenant=OTHER)], facts=[fact(), fact(b"new", tenant=OTHER)])
+        assert store.registry.channel_fact(ACME, "c", "client") == b""
+        assert store.registry.channel_fact(OTHER, "c", "client") == b"new"
+
+    def test_a_process_that_has_not_heard_of_the_erasure_keeps_no_facts(
+        self, store: Store, url: str, clock: Clock
+    ) -> None:
+        store.inbox.add([notification()], facts=[fact()])
+        with closing(open_store(url, clock=clock)) as another:
+            another.inbox.erase(ACME)
+        store.inbox.add([notification("b")], facts=[fact()])
+        assert store.registry.channel_fact(ACME, "c", "client") == b""
+
+    # how channels are
+
+    def test_a_channel_is_kept_once_with_the_time_it_was_last_seen(self, store: Store, clock: Clock) -> None:
+        store.registry.put_channels([channel(), channel("other", detail="\ud800" + "x" * 2 * DETAIL_CHARS)])
+        clock.advance(seconds=5)
+        now = channel(state="waiting", detail="refused", since=clock())
+        store.registry.put_channels([now])
+        first, second = store.registry.channels()
+        assert first == dataclasses.replace(now, seen_at=clock())
+        assert (second.name, second.seen_at, len(second.detail)) == ("other", START, DETAIL_CHARS)
+
+    def test_the_last_of_equal_channels_stands(self, store: Store) -> None:
+        store.registry.put_channels([channel(state="connecting"), channel(), channel(state="stopped")])
+        assert [row.state for row in store.registry.channels()] == ["stopped"]
+
+    def test_channels_come_by_tenant_channel_and_name_and_by_platform(self, store: Store) -> None:
+        pelion = Tenant("pelion", "aaa")
+        rows = [channel("b"), channel("B"), channel("a", channel="b"), channel(tenant=OTHER), channel(tenant=pelion)]
+        store.registry.put_channels(rows[::-1])
+        order = [rows[2], rows[1], rows[0], rows[3], rows[4]]
+        assert store.registry.channels() == order
+        assert store.registry.channels("pelion") == order[4:]
+        assert store.registry.channels("mindsphere") == order[:4]
+        assert store.registry.channels("cumulocity") == []
+
+    def test_some_hundred_channels_are_put_and_removed_at_once(self, store: Store) -> None:
+        rows = [channel(f"n{number:03}", tenant=Tenant("cumulocity", f"t{number % 90}")) for number in range(300)]
+        store.registry.put_channels(rows)
+        assert len(store.registry.channels("cumulocity")) == 300
+        store.registry.remove_channels(rows[:299])
+        assert store.registry.channels() == rows[299:]
+
+    def test_a_removed_channel_leaves_the_others(self, store: Store) -> None:
+        rows = [channel(), channel("other"), channel(channel="d"), channel(tenant=OTHER)]
+        store.registry.put_channels(rows)
+        store.registry.remove_channels([channel(), channel(tenant=Tenant("pelion", "unknown"))])
+        assert store.registry.channels() == [rows[1], rows[2], rows[3]]
+        assert {row.tenant for row in store.registry.tenants()} == {ACME, OTHER}
+
+    def test_no_channels_are_nothing_to_do(self, store: Store) -> None:
+        store.registry.put_channels([])
+        store.registry.remove_channels([])
+        assert store.registry.channels() == []
+
+    def test_channels_of_an_erased_tenant_go_and_none_come(self, store: Store) -> None:
+        store.registry.put_channels([channel(), channel(tenant=OTHER)])
+        store.inbox.erase(ACME)
+        store.registry.put_channels([channel(), channel("new", tenant=OTHER)])
+        assert [(row.tenant, row.name) for row in store.registry.channels()] == [(OTHER, "client"), (OTHER, "new")]
+
+    def test_what_is_left_of_a_tombstones_channels_goes_with_it(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([], facts=[fact()])
+        store.registry.put_channels([channel()])
+        store.registry.put_tenant(ACME, TenantState.GONE)  # as by an older program, which knows of no channels
+        clock.advance(days=8)
+        assert store.inbox.prune(KEEP).tenants == 1
+        assert (store.registry.tenants(), store.registry.channels()) == ([], [])
+        store.inbox.add([notification()])
+        assert store.registry.channel_fact(ACME, "c", "client") == b""
+
+
 class ReportsContract:
     def test_counts_are_rows_now_and_totals_that_never_fall(self, store: Store) -> None:
         store.inbox.add([*several(5), notification("n0")], [letter()])
@@ -901,3 +1372,181 @@ class ReportsContract:
     def test_check_finds_nothing_wrong_with_a_sound_store(self, store: Store) -> None:
         store.inbox.add(several(10))
         assert [finding for finding in store.inbox.check() if not finding.ok] == []
+
+    def test_who_may_see_some_tenants_gets_nothing_of_others(self, store: Store) -> None:
+        theirs = [notification("n0", tenant=OTHER), notification("n0", tenant=OTHER)]
+        store.inbox.add([*several(3), *theirs], [letter(), letter(tenant=OTHER)])
+        everything = store.reports
+        own = everything.within([ACME])
+        (foreign,) = everything.dead_letters(OTHER, 10)
+        assert own.counts() == own.counts(ACME) == everything.counts(ACME)
+        assert own.counts(OTHER) == Counts(pending=0, running=0, done=0, dead=0, duplicates=0, dead_letters=0)
+        assert {row.notification.tenant for row in own.rows(RowFilter(), 100).rows} == {ACME}
+        assert told(own, RowFilter(), "", 100, 3)[0] == [key(f"n{number}") for number in range(3)]
+        assert own.rows(RowFilter(tenant=OTHER), 100).rows == own.after(RowFilter(tenant=OTHER), "", 100).rows == []
+        assert own.row(OTHER, key("n0")) is None and own.row(ACME, key("n0")) is not None
+        assert [row.letter.tenant for row in own.dead_letters(None, 10)] == [ACME]
+        assert own.dead_letters(OTHER, 10) == []
+        assert own.dead_letter(OTHER, foreign.id) is None
+        assert own.minutes(START) == [(START, Counter.ACCEPTED, 3), (START, Counter.DEAD_LETTER, 1)]
+
+    def test_who_may_see_several_tenants_sees_them_as_one_list(self, store: Store) -> None:
+        third = Tenant("pelion", "custaa")
+        tenants = [ACME, OTHER, third] * 3
+        store.inbox.add([notification(f"n{number}", tenant=tenant) for number, tenant in enumerate(tenants)])
+        store.inbox.add([], [letter(tenant=tenant) for tenant in tenants])
+        some = store.reports.within([third, ACME])
+        newest = [key(f"n{number}") for number in (8, 6, 5, 3, 2, 0)]
+        assert [row.notification.key for row in some.rows(RowFilter(), 4).rows] == newest[:4]
+        assert [row.notification.key for row in some.rows(RowFilter(source="asset-1"), 100).rows] == newest
+        assert [row.notification.key for row in some.rows(RowFilter(state=State.PENDING), 100).rows] == newest
+        assert told(some, RowFilter(), "", 100, 6)[0] == newest[::-1]
+        assert [row.letter.tenant for row in some.dead_letters(None, 10)] == [third, ACME]
+        assert some.counts().pending == 6
+
+    def test_whose_time_has_come_is_said_of_the_tenants_in_sight(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification(tenant=OTHER)])
+        clock.advance(minutes=1)
+        store.inbox.add([notification()])
+        assert store.reports.within([ACME]).oldest_pending() == clock()
+        assert store.reports.within([]).oldest_pending() is None
+
+    def test_what_is_in_sight_only_ever_narrows(self, store: Store) -> None:
+        store.inbox.add([notification(), notification(tenant=OTHER)])
+        narrow = store.reports.within([ACME]).within([ACME, OTHER])
+        assert [row.notification.tenant for row in narrow.rows(RowFilter(), 10).rows] == [ACME]
+        assert store.reports.within([ACME]).within([OTHER]).rows(RowFilter(), 10).rows == []
+
+    def test_who_may_see_nobody_sees_nothing(self, store: Store) -> None:
+        store.inbox.add([notification()], [letter()])
+        for nobody in (store.reports.within([]), store.reports.within([Tenant("pelion", "unknown")])):
+            assert nobody.rows(RowFilter(), 10).rows == nobody.after(RowFilter(), "", 10).rows == []
+            assert nobody.dead_letters(None, 10) == []
+            assert nobody.counts().pending == 0
+            assert nobody.minutes(START) == []
+
+
+def told(reports: Reports, wanted: RowFilter, cursor: str, limit: int, count: int) -> tuple[list[bytes], str]:
+    """Keys of the ``count`` rows behind the cursor, and of more if there are, by as many looks as that takes.
+
+    And the last cursor. Rows may be held back for a moment while anybody's older transaction runs.
+    """
+    keys: list[bytes] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        tail = reports.after(wanted, cursor, limit)
+        cursor = tail.cursor
+        keys += [row.notification.key for row in tail.rows]
+        if not tail.rows and (len(keys) >= count or time.monotonic() > deadline):
+            return keys, cursor
+
+
+class TailContract:
+    def test_rows_come_in_order_of_arrival_from_the_first_one_kept_on(self, store: Store) -> None:
+        store.inbox.add(several(5))
+        keys, cursor = told(store.reports, RowFilter(), "", 10, 5)
+        assert keys == [key(f"n{number}") for number in range(5)]
+        assert store.reports.after(RowFilter(), cursor, 10).rows == []
+
+    def test_nothing_is_behind_the_end_until_something_arrives(self, store: Store) -> None:
+        store.inbox.add(several(3))
+        told(store.reports, RowFilter(), "", 10, 3)
+        end = store.reports.end()
+        assert store.reports.after(RowFilter(), end, 10).rows == []
+        store.inbox.add([notification("late"), notification("n0")])
+        assert told(store.reports, RowFilter(), end, 10, 1)[0] == [key("late")]
+
+    def test_the_end_of_an_empty_store_is_a_place_as_well(self, store: Store) -> None:
+        end = store.reports.end()
+        assert store.reports.after(RowFilter(), end, 10).rows == []
+        store.inbox.add([notification()])
+        assert told(store.reports, RowFilter(), end, 10, 1)[0] == [key("one")]
+
+    def test_whoever_goes_on_meets_every_row_once(self, store: Store) -> None:
+        cursor, seen = "", []
+        for number in range(4):
+            store.inbox.add(several(5, prefix=f"r{number}-"))
+            tail = store.reports.after(RowFilter(), cursor, 3)
+            cursor, seen = tail.cursor, seen + [row.notification.key for row in tail.rows]
+        rest, _ = told(store.reports, RowFilter(), cursor, 3, 20 - len(seen))
+        assert seen + rest == [key(f"r{number}-{place}") for number in range(4) for place in range(5)]
+
+    def test_filters_are_exact_and_combine(self, store: Store) -> None:
+        store.inbox.add(
+            [
+                notification("a", source="s1"),
+                notification("b", source="s2"),
+                notification("c", source="s1", topic="t2"),
+                notification("d", source="s1", tenant=OTHER),
+                notification("e", source="s1", received_at=START + timedelta(hours=1)),
+            ]
+        )
+        later = START + timedelta(minutes=30)
+        for wanted, names in (
+            (RowFilter(tenant=ACME), "abce"),
+            (RowFilter(tenant=ACME, source="s1"), "ace"),
+            (RowFilter(source="s1", topic="t2"), "c"),
+            (RowFilter(state=State.DONE), ""),
+            (RowFilter(since=later), "e"),
+            (RowFilter(until=later, tenant=ACME), "abc"),
+            (RowFilter(tenant=Tenant("pelion", "unknown")), ""),
+        ):
+            assert told(store.reports, wanted, "", 2, len(names))[0] == [key(name) for name in names]
+
+    def test_a_look_sees_a_bounded_number_of_rows_and_goes_on_behind_them(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(paging, "SCAN_ROWS", 10)
+        store.inbox.add([*several(25), notification("rare", topic="rare"), notification(tenant=OTHER)])
+        told(store.reports, RowFilter(), "", 1000, 27)
+        first = store.reports.after(RowFilter(topic="rare"), "", 5)
+        second = store.reports.after(RowFilter(topic="rare"), first.cursor, 5)
+        third = store.reports.after(RowFilter(topic="rare"), second.cursor, 5)
+        assert first.rows == second.rows == []
+        assert [row.notification.key for row in third.rows] == [key("rare")]
+        assert told(store.reports, RowFilter(tenant=OTHER), "", 5, 1)[0] == [key("one")]
+
+    def test_a_look_has_a_limit_of_its_own(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(paging, "LARGEST_PAGE", 3)
+        store.inbox.add(several(5))
+        told(store.reports, RowFilter(), "", 1, 5)
+        assert len(store.reports.after(RowFilter(), "", 1_000_000).rows) == 3
+
+    def test_what_was_handled_or_replayed_does_not_come_again(self, store: Store) -> None:
+        store.inbox.add(several(3))
+        _, cursor = told(store.reports, RowFilter(), "", 10, 3)
+        for attempt in lease_all(store):
+            store.inbox.settle(attempt, Dead("x"))
+        store.inbox.replay_dead(None, None)
+        assert told(store.reports, RowFilter(), cursor, 10, 0)[0] == []
+
+    def test_a_cursor_outlives_the_rows_before_it(self, store: Store) -> None:
+        store.inbox.add([*several(3), notification("theirs", tenant=OTHER)])
+        _, cursor = told(store.reports, RowFilter(), "", 10, 4)
+        store.inbox.erase(ACME)
+        store.inbox.add([notification("new", tenant=OTHER)])
+        assert told(store.reports, RowFilter(), cursor, 10, 1)[0] == [key("new")]
+        assert told(store.reports, RowFilter(), "", 10, 2)[0] == [key("theirs"), key("new")]
+
+    @pytest.mark.parametrize("cursor", ["x", "-1", "1-", "1.5", "0x1", "٣", " 1", "1\n", "1" * 30, "1-1-1-1", "\0"])
+    def test_a_cursor_that_no_store_gives_is_refused(self, store: Store, cursor: str) -> None:
+        with pytest.raises(InvalidCursor):
+            store.reports.after(RowFilter(), cursor, 10)
+
+    def test_a_cursor_of_a_place_that_was_never_reached_is_refused(self, store: Store) -> None:
+        beyond = "-".join(str(2**62) for _ in store.reports.end().split("-"))
+        with pytest.raises(InvalidCursor):
+            store.reports.after(RowFilter(), beyond, 10)
+
+    def test_every_row_is_met_once_while_several_add(self, store: Store) -> None:
+        def add(prefix: str) -> None:
+            for number in range(40):
+                store.inbox.add([notification(f"{prefix}{number}", tenant=OTHER if number % 3 else ACME)])
+
+        adding = [threading.Thread(target=add, args=(prefix,)) for prefix in "abcd"]
+        for thread in adding:
+            thread.start()
+        met, _ = told(store.reports, RowFilter(), "", 7, 160)
+        for thread in adding:
+            thread.join()
+        assert len(met) == len(set(met)) == 160

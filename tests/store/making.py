@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 from subscriber.model import Attempt, DeadLetter, Identity, Lane, Notification, Tenant, with_repeat
-from subscriber.store import Store
+from subscriber.store import ChannelFact, ChannelRow, Store
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ACME = Tenant("mindsphere", "custaa")
@@ -66,6 +67,24 @@ def letter(name: str = "one", *, tenant: Tenant = ACME, detail: str = "not JSON"
     return DeadLetter(tenant=tenant, reason="malformed", detail=detail, digest=key(name), body=b"{", buried_at=at)
 
 
+def fact(value: bytes = b"seen", *, tenant: Tenant = ACME, channel: str = "c", name: str = "client") -> ChannelFact:
+    return ChannelFact(tenant, channel, name, value)
+
+
+def channel(
+    name: str = "client",
+    *,
+    tenant: Tenant = ACME,
+    channel: str = "c",
+    state: str = "connected",
+    detail: str = "",
+    since: datetime = START,
+) -> ChannelRow:
+    return ChannelRow(
+        tenant=tenant, channel=channel, name=name, state=state, detail=detail, since=since, seen_at=START
+    )
+
+
 def lease_one(store: Store, *, seconds: float = 30.0) -> Attempt:
     """The attempt of the only due row."""
     (attempt,) = store.inbox.lease(store.inbox.lanes(), 10, seconds)
@@ -74,6 +93,12 @@ def lease_one(store: Store, *, seconds: float = 30.0) -> Attempt:
 
 def lease_all(store: Store, limit: int = 100, *, seconds: float = 30.0) -> list[Attempt]:
     return store.inbox.lease(store.inbox.lanes(), limit, seconds)
+
+
+def lease_ordered(store: Store, limit: int = 100, *, over: Sequence[str] = ("*",)) -> list[Attempt]:
+    """The same, every lane in order over the topics that these patterns match."""
+    lanes = store.inbox.lanes()
+    return store.inbox.lease(lanes, limit, 30.0, dict.fromkeys(lanes, over))
 
 
 def lane(tenant: Tenant = ACME, topic: str = TOPIC) -> Lane:

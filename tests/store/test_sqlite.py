@@ -18,11 +18,15 @@ from subscriber.store import RowFilter, Store
 from subscriber.store.sqlite import open_store
 from tests.store.contract import (
     AddingContract,
+    ChannelsContract,
     ForgettingContract,
     LeasingContract,
+    OrderedContract,
     RegistryContract,
     ReplayContract,
     ReportsContract,
+    SettlingContract,
+    TailContract,
 )
 from tests.store.making import ACME, OTHER, Clock, key, notification
 
@@ -32,6 +36,14 @@ class TestAdding(AddingContract):
 
 
 class TestLeasing(LeasingContract):
+    pass
+
+
+class TestOrdered(OrderedContract):
+    pass
+
+
+class TestSettling(SettlingContract):
     pass
 
 
@@ -47,7 +59,15 @@ class TestRegistry(RegistryContract):
     pass
 
 
+class TestChannels(ChannelsContract):
+    pass
+
+
 class TestReports(ReportsContract):
+    pass
+
+
+class TestTail(TailContract):
     pass
 
 
@@ -93,6 +113,35 @@ def add():
 for _ in range(8):
     threading.Thread(target=add, daemon=True).start()
 sys.stdin.read()
+"""
+# In a process of its own, as gunicorn's arbiter forks.
+FORK = """
+import os, sys
+from subscriber.store import open_store
+from tests.store.making import notification
+
+store = open_store(sys.argv[1])
+store.inbox.add([notification("before")])
+store.reports.counts()
+child = os.fork()
+"""
+CHILD_WRITES = f"""{FORK}
+if child == 0:
+    store.inbox.add([notification("child")])
+    print("child sees", store.reports.counts().pending, flush=True)
+    store.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+store.inbox.add([notification("after")])
+print("parent sees", store.reports.counts().pending)
+store.close()
+"""
+PARENT_DIES = f"""{FORK}
+if child == 0:
+    sys.stdin.read()
+    os._exit(0)
+print("ready", flush=True)
+os.kill(os.getpid(), 9)
 """
 
 
@@ -141,6 +190,20 @@ def test_a_killed_process_loses_nothing_it_was_told_is_stored(url: str, store: S
     assert len(acknowledged) > 60
     assert [name for name in acknowledged if store.reports.row(ACME, key(name)) is None] == []
     assert all(finding.ok for finding in store.inbox.check())
+
+
+def test_a_store_made_before_a_fork_works_in_parent_and_child(url: str) -> None:
+    with start(CHILD_WRITES, url) as process:
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert output.splitlines() == ["child sees 2", "parent sees 3"]
+
+
+def test_a_child_does_not_keep_the_lock_of_a_parent_that_died(url: str) -> None:
+    with start(PARENT_DIES, url) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.wait(30)
+        assert migrations.apply(url) == []  # takes the writer's lock; the child lives until its input ends
 
 
 NAMES = st.sampled_from("abc")

@@ -1,8 +1,9 @@
 """The store in one SQLite file. See ``store`` for the contract; here is only how it is built.
 
 Reading order: ``committer`` (who writes, and when) → ``transaction`` (what work is handed) → ``admission`` (new or
-duplicate) → ``leasing`` → ``inbox``. Beside them: ``registry``, ``reports`` and ``retention``; below: ``driver``,
-``lockfile``, ``readers``, ``rows``.
+duplicate) → ``leasing`` → ``ordering`` (one of a source at a time) → ``settling`` (a handler's own writes, by
+``lending`` and ``guard``) → ``inbox``. Beside them: ``channels``, ``registry``, ``reports`` and
+``retention``; below: ``driver``, ``lockfile``, ``readers``.
 """
 
 from __future__ import annotations

@@ -27,9 +27,10 @@ from subscriber.model import (
     to_millis,
     with_repeat,
 )
-from subscriber.store import REPEAT_WINDOW, Counter
+from subscriber.store import REPEAT_WINDOW, ChannelFact, Counter
+from subscriber.store.cells import ADDED, added, clipped
+from subscriber.store.sqlite.channels import keep_facts
 from subscriber.store.sqlite.driver import Connection, ConstraintBroken
-from subscriber.store.sqlite.rows import ADDED, added, clipped
 from subscriber.store.sqlite.transaction import LARGEST_STATEMENT_ROWS, NOBODY, Transaction, values
 
 REPEAT_MILLIS = int(REPEAT_WINDOW.total_seconds() * 1000)
@@ -51,12 +52,21 @@ COUNTERS = {
 class Arrival:
     """What one caller of ``add`` handed in. Columns are made here, in the caller's thread, before anyone waits."""
 
-    __slots__ = ("columns", "letters", "notifications")
+    __slots__ = ("columns", "facts", "letters", "notifications")
 
-    def __init__(self, notifications: Sequence[Notification], letters: Sequence[DeadLetter]) -> None:
+    def __init__(
+        self,
+        notifications: Sequence[Notification],
+        letters: Sequence[DeadLetter],
+        facts: Sequence[ChannelFact] = (),
+    ) -> None:
         self.notifications = notifications
         self.letters = letters
+        self.facts = facts
         self.columns = [added(notification) for notification in notifications]
+
+    def tenants(self) -> set[Tenant]:
+        return {item.tenant for items in (self.notifications, self.letters, self.facts) for item in items}
 
 
 class Entry(NamedTuple):
@@ -100,16 +110,18 @@ class Admission:
 
     def _plain_entries(self, works: Sequence[Work]) -> list[Entry] | None:
         """What one statement can store: notifications of known tenants, not too many, and nothing else."""
-        entries = []
+        entries: list[Entry] = []
         for work in works:
-            if not isinstance(work, Arrival) or work.letters:
+            if not isinstance(work, Arrival) or work.letters or work.facts:
+                return None
+            if len(entries) + len(work.columns) > LARGEST_STATEMENT_ROWS:
                 return None
             for notification, columns in zip(work.notifications, work.columns, strict=True):
                 tenant_id = self._ids.get(notification.tenant)
                 if tenant_id is None:
                     return None
                 entries.append(Entry(tenant_id, notification, columns))
-        return entries if 0 < len(entries) <= LARGEST_STATEMENT_ROWS else None
+        return entries or None
 
     def _admit(self, transaction: Transaction, arrivals: Sequence[Arrival]) -> list[list[Receipt]]:
         """The receipts of each arrival, in order."""
@@ -123,12 +135,12 @@ class Admission:
         for arrival in arrivals:
             for letter in arrival.letters:
                 _bury(transaction, ids[letter.tenant], letter)
+        keep_facts(transaction, ids, [fact for arrival in arrivals for fact in arrival.facts])
         return [[next(receipts) for _ in arrival.columns] for arrival in arrivals]
 
     def _learn(self, transaction: Transaction, arrivals: Sequence[Arrival]) -> dict[Tenant, int]:
         """Ids of all tenants of these arrivals, as they are now."""
-        tenants = {notification.tenant for arrival in arrivals for notification in arrival.notifications}
-        ids = transaction.tenant_ids(tenants | {letter.tenant for arrival in arrivals for letter in arrival.letters})
+        ids = transaction.tenant_ids({tenant for arrival in arrivals for tenant in arrival.tenants()})
         if len(self._ids) > KNOWN_TENANTS:
             self._ids.clear()
         self._ids |= ids

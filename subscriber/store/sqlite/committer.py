@@ -20,10 +20,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from subscriber.errors import StoreBusy, StoreUnavailable
+from subscriber.errors import StoreBusy, StoreUnavailable, SubscriberError
 from subscriber.model import to_millis
+from subscriber.store.forks import Forkable
 from subscriber.store.sqlite.driver import (
     Connection,
     DriverError,
@@ -32,7 +34,6 @@ from subscriber.store.sqlite.driver import (
     open_writer,
     unavailable,
 )
-from subscriber.store.sqlite.forks import Forkable
 from subscriber.store.sqlite.lockfile import WriterLock
 from subscriber.store.sqlite.transaction import Transaction
 
@@ -97,6 +98,7 @@ class Committer(Forkable, Generic[Work]):
         self._performer = performer
         self._clock = clock
         self._patience = patience_seconds
+        self._on_commit: Callable[[Sequence[Job]], None] | None = None
         self._writer_lock = WriterLock(path)
         self._connection: Connection | None = None
         self.start_over()
@@ -131,6 +133,29 @@ class Committer(Forkable, Generic[Work]):
     def alone(self, work: Callable[[Connection], object]) -> None:
         """Run something that cannot run inside a transaction, while nobody else writes, and wait for it."""
         self.result(self._enqueue(Alone(work, 0, self._patience)), ALONE_SECONDS)
+
+    def begin_alone(self, work: Callable[[Connection], object], begun: threading.Event) -> Job:
+        """The same, but wait only until it says by ``begun`` that it has begun; ``result`` waits for its end.
+
+        Raises what ``result`` would if it never began.
+        """
+        job = self._enqueue(Alone(work, 0, self._patience))
+        self.when_done(job, begun.set)
+        if not begun.wait(self._patience) and self._withdrawn(job):
+            assert job.error is not None
+            raise job.error
+        if not begun.wait(COMMIT_SECONDS):
+            raise StoreUnavailable(f"a transaction did not begin within {COMMIT_SECONDS:.0f} s")
+        if job.done:
+            self.result(job)
+        return job
+
+    def when_committed(self, callback: Callable[[Sequence[Job]], None]) -> None:
+        """Have ``callback`` told of all jobs of each turn, failed ones included, after their callers.
+
+        There is one such callback; the committer's thread calls it, and it must not block.
+        """
+        self._on_commit = callback
 
     def result(self, job: Job, limit_seconds: float = COMMIT_SECONDS) -> object:
         """Wait until a job is done, and return what its work did.
@@ -276,6 +301,8 @@ class Committer(Forkable, Generic[Work]):
     def _run_alone(self, connection: Connection, job: Job) -> None:
         try:
             job.outcome = job.work(connection)
+        except SubscriberError as error:  # said on purpose: the connection is as it was
+            job.error = error
         except Exception as error:  # as in `_settle`
             self._disconnect()
             job.error = _for_its_caller(error)
@@ -304,6 +331,8 @@ class Committer(Forkable, Generic[Work]):
             job.finished.release()
             if job.callback is not None:
                 _call(job.callback)
+        if self._on_commit is not None:
+            _call(partial(self._on_commit, jobs))
 
     def _connected(self) -> Connection:
         if self._connection is None:

@@ -51,6 +51,7 @@ CAUSES = {
     14: "the database cannot be opened",
     26: "the file is not a database",
 }
+NOT_AUTHORIZED = 23
 
 
 def library_version() -> tuple[int, ...]:
@@ -116,6 +117,11 @@ def about_the_data(error: Exception) -> bool:
     """
     kinds = (driver.IntegrityError, driver.DataError, driver.InterfaceError, driver.ProgrammingError)
     return isinstance(error, (*kinds, UnicodeError, OverflowError))
+
+
+def forbidden(error: DriverError) -> bool:
+    """Did the connection's authorizer refuse a statement?"""
+    return _code(error) == NOT_AUTHORIZED
 
 
 def unavailable(error: DriverError) -> StoreUnavailable:

@@ -1,15 +1,18 @@
 """Choosing rows to handle, and ending attempts. All but ``LANES`` runs inside the committer's transaction.
 
-Work here follows the number of lanes and of rows leased, never the backlog behind them.
+Work here follows the number of lanes and of rows leased, never the backlog behind them. Which rows of an ordered lane
+may go is ``ordering``'s to say.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import chain, islice, zip_longest
+from itertools import islice
+from typing import NamedTuple
 
 from subscriber.model import (
     Attempt,
@@ -23,7 +26,8 @@ from subscriber.model import (
     to_millis,
 )
 from subscriber.store import Counter
-from subscriber.store.sqlite.rows import ATTEMPT, attempt, clipped, names_to
+from subscriber.store.cells import ATTEMPT, PARKED, attempt, clipped, names_to
+from subscriber.store.sqlite.ordering import Search, as_json, unpark
 from subscriber.store.sqlite.transaction import Transaction
 
 # Leases that ran out and are returned in one go: far more than handlers that run at once.
@@ -47,15 +51,26 @@ PENDING_LANES = """
             ORDER BY tenant_id, topic, not_before LIMIT 1))
     )
 """
+# When the time of the lane's longest parked row came: it is due, too, though an ordered lease must not have it yet.
+SINCE_OF_PARKED = f"""
+    (SELECT min(not_before) - {PARKED} FROM inbox
+    WHERE state = 'pending' AND tenant_id = lanes.tenant_id AND topic = lanes.topic AND not_before >= {PARKED})
+"""
 LANES = f"""
     WITH RECURSIVE {PENDING_LANES}
     SELECT platform, name, topic FROM tenants JOIN (
-        SELECT tenant_id, topic FROM lanes WHERE not_before <= :now
+        SELECT tenant_id, topic FROM lanes WHERE not_before <= :now OR {SINCE_OF_PARKED} IS NOT NULL
         UNION
         SELECT tenant_id, topic FROM inbox WHERE state = 'running' AND lease_until <= :now
     ) ON tenants.id = tenant_id
 """
-OLDEST = f"WITH RECURSIVE {PENDING_LANES} SELECT min(not_before) FROM lanes WHERE not_before <= :now"
+OLDEST = f"""
+    WITH RECURSIVE {PENDING_LANES}
+    SELECT min(since) FROM (
+        SELECT tenant_id, not_before AS since FROM lanes
+        UNION ALL
+        SELECT tenant_id, {SINCE_OF_PARKED} FROM lanes
+    ) WHERE since <= :now"""
 
 # (position of the lane, not_before, seq) of due rows: the oldest :depth of each lane, :limit in all. Nothing is
 # sorted here, so that looking ends with the last row wanted.
@@ -87,38 +102,67 @@ RETURN_EXPIRED = """
 HELD = "seq = ? AND lease = ? AND state = 'running'"
 
 
-def lease(lanes: Sequence[Lane], limit: int, seconds: float, transaction: Transaction) -> list[Attempt]:
+class Leased(NamedTuple):
+    """What a lease found. ``cut_short``: nothing, but it has not looked at everything yet."""
+
+    attempts: list[Attempt]
+    cut_short: bool
+
+
+def lease(
+    lanes: Sequence[Lane],
+    limit: int,
+    seconds: float,
+    ordered: Mapping[Lane, Sequence[str]],
+    transaction: Transaction,
+) -> Leased:
     """See ``Inbox.lease``."""
     transaction.execute(RETURN_EXPIRED, (transaction.now, EXPIRED_AT_ONCE))
-    chosen = json.dumps(list(islice(_in_turns(_due(lanes, limit, transaction)), limit)))
-    until = transaction.now + int(seconds * 1000)
-    transaction.execute(TAKE, (until, chosen))
-    return [attempt(cells) for cells in transaction.execute(TAKEN, (chosen,)).fetchall()]
+    due = _due([lane for lane in lanes if lane not in ordered], limit, transaction)
+    search = Search(transaction, limit, len(lanes))
+    queues = [search.free(lane, ordered[lane]) if lane in ordered else iter(due.get(lane, ())) for lane in lanes]
+    chosen = list(islice(_in_turns(queues), limit))
+    search.park()
+    return Leased(_take(chosen, seconds, transaction), search.cut_short and not chosen)
 
 
-def _due(lanes: Sequence[Lane], limit: int, transaction: Transaction) -> list[list[int]]:
-    """The rows that may be leased, a list per lane. With enough lanes the oldest row of each will do."""
+def _due(lanes: Sequence[Lane], limit: int, transaction: Transaction) -> dict[Lane, list[int]]:
+    """The rows that may be leased of lanes without an order. With enough lanes the oldest row of each will do."""
+    if not lanes:
+        return {}
+    unpark(lanes, limit, transaction)
     heads = _find(lanes, 1, limit, transaction)
-    if len(heads) == limit:
-        return list(heads.values())
-    busy = [lanes[position] for position in heads]
-    return list(_find(busy, limit, limit * len(busy), transaction).values())
+    return heads if len(heads) == limit else _find(list(heads), limit, limit * len(heads), transaction)
 
 
-def _find(lanes: Sequence[Lane], depth: int, limit: int, transaction: Transaction) -> dict[int, list[int]]:
-    """Position of a lane → seqs of its due rows, oldest first."""
-    wanted = json.dumps([(*lane.tenant, lane.topic) for lane in lanes])
-    known = {"lanes": wanted, "now": transaction.now, "depth": depth, "limit": limit}
-    found: dict[int, list[int]] = {}
+def _find(lanes: Sequence[Lane], depth: int, limit: int, transaction: Transaction) -> dict[Lane, list[int]]:
+    """Seqs of due rows, oldest first, of the lanes that have any."""
+    known = {"lanes": as_json(lanes), "now": transaction.now, "depth": depth, "limit": limit}
+    found: dict[Lane, list[int]] = {}
     for position, _, seq in sorted(transaction.execute(DUE, known).fetchall()):
-        found.setdefault(position, []).append(seq)
+        found.setdefault(lanes[position], []).append(seq)
     return found
 
 
-def _in_turns(queues: Sequence[Sequence[int]]) -> Iterator[int]:
-    """The first of each, then the second of each, …"""
-    rounds = zip_longest(*queues)
-    return (seq for seq in chain.from_iterable(rounds) if seq is not None)
+def _in_turns(queues: Iterable[Iterator[int]]) -> Iterator[int]:
+    """The first of each, then the second of each, …; nothing is asked of a queue before its turn comes."""
+    waiting = deque(queues)
+    while waiting:
+        queue = waiting.popleft()
+        for seq in islice(queue, 1):
+            yield seq
+            waiting.append(queue)
+
+
+def _take(chosen: Sequence[int], seconds: float, transaction: Transaction) -> list[Attempt]:
+    seqs = json.dumps(chosen)
+    transaction.execute(TAKE, (transaction.now + int(seconds * 1000), seqs))
+    return [attempt(cells) for cells in transaction.execute(TAKEN, (seqs,)).fetchall()]
+
+
+def holds(held: Attempt, transaction: Transaction) -> bool:
+    """Is the lease still this attempt's?"""
+    return bool(transaction.execute(f"SELECT 1 FROM inbox WHERE {HELD}", (held.seq, held.lease)).fetchall())
 
 
 def extend(held: Attempt, seconds: float, transaction: Transaction) -> bool:
@@ -163,7 +207,7 @@ def _put_back(
     return transaction.execute(
         "UPDATE inbox SET state = 'pending', lease_until = NULL, not_before = ?, attempts = ?, reason = ?, "
         f"detail = ?, sinks_done = ? WHERE {HELD} RETURNING tenant_id",
-        (to_millis(at), attempts, reason, clipped(detail), sinks, held.seq, held.lease),
+        (min(to_millis(at), PARKED - 1), attempts, reason, clipped(detail), sinks, held.seq, held.lease),
     ).fetchall()
 
 

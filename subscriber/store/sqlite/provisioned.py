@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from subscriber.model import DETAIL_CHARS, Tenant, from_millis, to_millis
-from subscriber.store import Census, Fence, Passage, RosterRow, RosterUpdate, SubscriptionRow, TenantState
-from subscriber.store.sqlite.rows import moment
+from subscriber.model import Tenant, to_millis
+from subscriber.store import Fence, Passage, RosterUpdate, SubscriptionRow, TenantState
+from subscriber.store.cells import SUBSCRIPTION, clipped
 from subscriber.store.sqlite.transaction import NOBODY, Transaction
 
 LEFT = "the tenant has left, so nothing can be asked in its name"  # detail of the subscriptions it leaves behind
 
 SELECT_SUBSCRIPTION = (
-    "SELECT tenants.platform, tenants.name, topic, subscriber, version, uri, subscriptions.state, detail, updated_at "
-    "FROM subscriptions JOIN tenants ON tenants.id = tenant_id WHERE tenants.platform = ?"
+    f"SELECT {SUBSCRIPTION} FROM subscriptions JOIN tenants ON tenants.id = tenant_id WHERE tenants.platform = ?"
 )
 IN_ORDER = "ORDER BY tenants.name, topic, subscriber, version"
 SUBSCRIPTIONS = f"{SELECT_SUBSCRIPTION} {IN_ORDER}"
@@ -75,7 +73,7 @@ def put_subscription(row: SubscriptionRow, fence: Fence | None, transaction: Tra
             row.version,
             row.uri,
             row.state,
-            row.detail[:DETAIL_CHARS],
+            clipped(row.detail),
             transaction.now,
         ),
     )
@@ -91,36 +89,6 @@ def remove_subscription(row: SubscriptionRow, fence: Fence | None, transaction: 
         (row.topic, row.subscriber, row.version, *row.tenant),
     )
     return True
-
-
-def subscription(cells: Sequence[Any]) -> SubscriptionRow:
-    platform, name, topic, subscriber, version, uri, state, detail, updated_at = cells
-    return SubscriptionRow(
-        tenant=Tenant(platform, name),
-        topic=topic,
-        subscriber=subscriber,
-        version=version,
-        uri=uri,
-        state=state,
-        detail=detail,
-        updated_at=from_millis(updated_at),
-    )
-
-
-def roster_row(cells: Sequence[Any]) -> RosterRow:
-    platform, name, state, member, missed, heard_at = cells
-    return RosterRow(
-        tenant=Tenant(platform, name),
-        state=state,
-        member=bool(member),
-        missed=missed,
-        heard_at=moment(heard_at),
-    )
-
-
-def census(rows: Sequence[Any]) -> Census:
-    read_at, waiting, reconciled_at = rows[0] if rows else (None, 0, None)
-    return Census(read_at=moment(read_at), waiting=waiting, reconciled_at=moment(reconciled_at))
 
 
 def update_roster(platform: str, update: RosterUpdate, fence: Fence, transaction: Transaction) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from subscriber.errors import StoreBusy
+from subscriber.store.forks import Forkable
 from subscriber.store.sqlite.driver import Connection, DriverError, open_reader, unavailable
-from subscriber.store.sqlite.forks import Forkable
 
 CONNECTIONS = 4  # two cores read two pages at once; twice that for queries that wait for the disk
 WAIT_SECONDS = 5.0  # as long as a request may wait for the writer

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from subscriber.model import Tenant, from_millis, to_millis
 from subscriber.store import (
     Census,
+    ChannelRow,
     Fence,
     Gap,
     Passage,
@@ -18,18 +19,16 @@ from subscriber.store import (
     RosterUpdate,
     SubscriptionRow,
     TenantRow,
+    cells,
 )
-from subscriber.store.sqlite import provisioned
+from subscriber.store.absence import absence
+from subscriber.store.sqlite import channels, provisioned
 from subscriber.store.sqlite.admission import Work
 from subscriber.store.sqlite.committer import Committer
 from subscriber.store.sqlite.readers import Readers
-from subscriber.store.sqlite.rows import clipped
-from subscriber.store.sqlite.transaction import Transaction
+from subscriber.store.sqlite.transaction import NOBODY, Transaction
 
 Result = TypeVar("Result")
-
-AWAY = "away"  # reason of a gap between two heartbeats
-GAP = "gaps.platform, tenants.name, channel, lost_from, lost_until, reason, noticed_at"
 
 
 class SqliteRegistry:
@@ -59,13 +58,13 @@ class SqliteRegistry:
         )
 
     def subscriptions(self, platform: str) -> list[SubscriptionRow]:
-        return [provisioned.subscription(row) for row in self._read(provisioned.SUBSCRIPTIONS, platform)]
+        return [cells.subscription(row) for row in self._read(provisioned.SUBSCRIPTIONS, platform)]
 
     def subscriptions_of(self, tenants: Sequence[Tenant]) -> list[SubscriptionRow]:
         if not tenants:
             return []
         known = (tenants[0].platform, provisioned.names(tenants))
-        return [provisioned.subscription(row) for row in self._read(provisioned.SUBSCRIPTIONS_OF, *known)]
+        return [cells.subscription(row) for row in self._read(provisioned.SUBSCRIPTIONS_OF, *known)]
 
     def subscribed(self, platform: str) -> list[Tenant]:
         return [Tenant(platform, name) for (name,) in self._read(provisioned.SUBSCRIBED, platform)]
@@ -77,10 +76,10 @@ class SqliteRegistry:
         return self._run(partial(provisioned.remove_subscription, row, fence))
 
     def roster(self, platform: str) -> list[RosterRow]:
-        return [provisioned.roster_row(row) for row in self._read(provisioned.ROSTER, platform)]
+        return [cells.roster_row(row) for row in self._read(provisioned.ROSTER, platform)]
 
     def census(self, platform: str) -> Census:
-        return provisioned.census(self._read(provisioned.CENSUS, platform))
+        return cells.census(self._read(provisioned.CENSUS, platform))
 
     def update_roster(self, platform: str, update: RosterUpdate, fence: Fence) -> bool:
         return self._run(partial(provisioned.update_roster, platform, update, fence))
@@ -140,14 +139,28 @@ class SqliteRegistry:
             {"client_id": client_id},
         )
 
+    def channel_fact(self, tenant: Tenant, channel: str, name: str) -> bytes:
+        rows = self._read(channels.FACT, *tenant, channel, name)
+        return bytes(rows[0][0]) if rows else b""
+
+    def put_channels(self, rows: Sequence[ChannelRow]) -> None:
+        self._run(partial(channels.put_channels, rows))
+
+    def remove_channels(self, rows: Sequence[ChannelRow]) -> None:
+        self._run(partial(channels.remove_channels, rows))
+
+    def channels(self, platform: str | None = None) -> list[ChannelRow]:
+        return [cells.channel(row) for row in self._read(channels.CHANNELS, platform)]
+
     def add_gap(self, gap: Gap) -> None:
         self._run(partial(_add_gap, gap))
 
     def gaps(self, limit: int = 100) -> list[Gap]:
         rows = self._read(
-            f"SELECT {GAP} FROM gaps LEFT JOIN tenants ON tenants.id = tenant_id ORDER BY gaps.id DESC LIMIT ?", limit
+            f"SELECT {cells.GAP} FROM gaps LEFT JOIN tenants ON tenants.id = tenant_id ORDER BY gaps.id DESC LIMIT ?",
+            limit,
         )
-        return [_gap(row) for row in rows]
+        return [cells.gap(row) for row in rows]
 
     def acquire(self, name: str, holder: str, seconds: float) -> int | None:
         return self._run(partial(_acquire, name, holder, seconds))
@@ -161,7 +174,7 @@ class SqliteRegistry:
     def audit(self, actor: str, action: str, detail: str) -> None:
         self._write(
             "INSERT INTO audit (at, actor, action, detail) VALUES (:now, :actor, :action, :detail)",
-            {"actor": actor, "action": action, "detail": clipped(detail)},
+            {"actor": actor, "action": action, "detail": cells.clipped(detail)},
         )
 
     def _read(self, sql: str, *known: object) -> Sequence[Any]:
@@ -182,54 +195,18 @@ def _heartbeat(platform: str, retention: timedelta, transaction: Transaction) ->
         "INSERT INTO heartbeats (platform, at) VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
         (platform, transaction.now),
     )
-    now = from_millis(transaction.now)
-    if last is None or now - from_millis(last[0]) <= retention:
-        return None
-    return _missed(platform, from_millis(last[0]), now - retention, transaction)
-
-
-def _missed(platform: str, since: datetime, until: datetime, transaction: Transaction) -> Gap:
-    gap = Gap(
-        tenant=None,
-        platform=platform,
-        channel="",
-        lost_from=since,
-        lost_until=until,
-        reason=AWAY,
-        noticed_at=from_millis(transaction.now),
-    )
-    _add_gap(gap, transaction)
+    gap = None if last is None else absence(platform, from_millis(last[0]), from_millis(transaction.now), retention)
+    if gap is not None:
+        _add_gap(gap, transaction)
     return gap
 
 
 def _add_gap(gap: Gap, transaction: Transaction) -> None:
     tenant_id = None if gap.tenant is None else transaction.tenant_id(gap.tenant)
-    transaction.execute(
-        "INSERT INTO gaps (platform, tenant_id, channel, lost_from, lost_until, reason, noticed_at) "
-        "VALUES (?,?,?,?,?,?,?)",
-        (
-            gap.platform,
-            tenant_id,
-            gap.channel,
-            to_millis(gap.lost_from),
-            to_millis(gap.lost_until),
-            gap.reason,
-            to_millis(gap.noticed_at),
-        ),
-    )
-
-
-def _gap(cells: Sequence[Any]) -> Gap:
-    platform, name, channel, lost_from, lost_until, reason, noticed_at = cells
-    return Gap(
-        tenant=None if name is None else Tenant(platform, name),
-        platform=platform,
-        channel=channel,
-        lost_from=from_millis(lost_from),
-        lost_until=from_millis(lost_until),
-        reason=reason,
-        noticed_at=from_millis(noticed_at),
-    )
+    if tenant_id != NOBODY:  # erased: nothing of it is kept
+        transaction.execute(
+            f"INSERT INTO gaps ({cells.ADDED_GAP}) VALUES (?,?,?,?,?,?,?)", cells.gap_columns(gap, tenant_id)
+        )
 
 
 def _acquire(name: str, holder: str, seconds: float, transaction: Transaction) -> int | None:

@@ -156,7 +156,7 @@ def _drop_belongings(tenant_id: int, transaction: Transaction) -> None:
     """All that is no row of a big table. Totals go on without the name, for they must never fall."""
     totals = transaction.execute("SELECT event, count FROM totals WHERE tenant_id = ?", (tenant_id,)).fetchall()
     transaction.add_totals([(NOBODY, event, count) for event, count in totals])
-    for table in ("totals", "minutes", "subscriptions", "gaps"):
+    for table in ("totals", "minutes", "subscriptions", "gaps", "channel_facts", "channels"):
         transaction.execute(f"DELETE FROM {table} WHERE tenant_id = ?", (tenant_id,))
 
 

@@ -12,7 +12,7 @@ from subscriber.model import Notification, Outcome, Receipt, to_millis
 from subscriber.store.sqlite.admission import WARY_BATCHES, Admission, Arrival, Work
 from subscriber.store.sqlite.driver import Connection, open_writer
 from subscriber.store.sqlite.transaction import LARGEST_STATEMENT_ROWS, Transaction
-from tests.store.making import ACME, OTHER, START, letter, notification, several
+from tests.store.making import ACME, OTHER, START, fact, letter, notification, several
 
 NOW = to_millis(START)
 
@@ -66,10 +66,20 @@ def test_the_statement_counts_what_it_inserts(connection: Connection, admission:
         [arrival(notification(tenant=OTHER))],
         [Arrival([notification("x")], [letter()])],
         [Arrival([], [letter()])],
+        [Arrival([notification("x")], [], [fact()])],
         [arrival(notification("x")), lambda transaction: None],
         [arrival(*several(LARGEST_STATEMENT_ROWS + 1))],
+        [arrival(*several(LARGEST_STATEMENT_ROWS)), arrival(notification("x"))],
     ],
-    ids=["unknown tenant", "with a dead letter", "only a dead letter", "beside other work", "too many"],
+    ids=[
+        "unknown tenant",
+        "with a dead letter",
+        "only a dead letter",
+        "with a fact",
+        "beside other work",
+        "too many",
+        "too many together",
+    ],
 )
 def test_what_one_statement_cannot_do_is_left_untouched(
     connection: Connection, admission: Admission, works: list[object]

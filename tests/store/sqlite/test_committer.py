@@ -271,6 +271,48 @@ def test_what_runs_alone_waits_for_what_came_before_it(
     assert recorder.batches == [1, 0, 1]
 
 
+def test_who_begins_alone_goes_on_when_it_has_begun(committer: Committer[Work]) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(connection: Connection) -> str:
+        begun.set()
+        assert ended.wait(5)
+        return "done"
+
+    job = committer.begin_alone(work, begun)
+    waiting = committer.submit(pause("a"))
+    assert not job.done and not waiting.done
+    ended.set()
+    assert committer.result(job) == "done"
+    assert committer.result(waiting) == "a"
+
+
+def test_what_fails_before_it_began_fails_its_caller(committer: Committer[Work]) -> None:
+    def refuse(connection: Connection) -> None:
+        raise NotFound("nobody")
+
+    with pytest.raises(NotFound):
+        committer.begin_alone(refuse, threading.Event())
+    assert committer.commit(pause("a")) == "a"
+
+
+def test_what_cannot_begin_in_time_never_does(committer: Committer[Work], path: Path) -> None:
+    begun = threading.Event()
+    with WriterLock(str(path)), pytest.raises(StoreBusy):
+        committer.begin_alone(lambda connection: begun.set(), begun)
+    committer.commit(pause("a"))
+    assert not begun.is_set()
+
+
+def test_all_jobs_of_a_turn_are_told_of_together(committer: Committer[Work], path: Path) -> None:
+    told: list[int] = []
+    committer.when_committed(lambda jobs: told.append(len(jobs)))
+    for job in submit_behind_a_lock(committer, path, [pause(name) for name in "abcd"]):
+        committer.result(job)
+    committer.close()
+    assert sum(told) == 4 and len(told) <= 2
+
+
 def test_many_threads_each_get_their_own_receipts(store: Store) -> None:
     wrong: list[object] = []
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from subscriber.model import Done, Lane, to_millis
+from subscriber.model import Done, Lane, Retry, to_millis
 from subscriber.store import Store
 from subscriber.store.sqlite import leasing
 from subscriber.store.sqlite.driver import Connection, open_writer
 from subscriber.store.sqlite.transaction import Transaction
-from tests.store.making import START, TOPIC, lane, lease_all, notification, several
+from tests.store.making import ACME, START, TOPIC, Clock, key, lane, lease_all, lease_ordered, notification, several
 
 NOW = to_millis(START)
 
@@ -48,7 +49,7 @@ def lanes_of(connection: Connection) -> list[tuple[str, str, str]]:
 
 
 def lease(connection: Connection, lanes: list[Lane], limit: int) -> None:
-    leasing.lease(lanes, limit, 30, Transaction(connection, NOW))
+    leasing.lease(lanes, limit, 30, {}, Transaction(connection, NOW))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,27 @@ def test_handled_rows_cost_nothing(store: Store, connection: Connection) -> None
             store.inbox.settle(attempt, Done())
     store.inbox.add([notification("last")])
     assert steps(connection, lambda: lanes_of(connection)) <= before
+
+
+def test_a_lane_of_rows_that_wait_for_others_is_listed_and_ages(store: Store, clock: Clock) -> None:
+    """An order may end any time, and what waits for its turn waits all the same."""
+    store.inbox.add(several(40))
+    (head,) = lease_ordered(store)
+    assert lease_ordered(store) == []
+    store.inbox.settle(head, Retry(START + timedelta(days=1)))
+    clock.advance(minutes=1)
+    assert store.inbox.lanes() == [lane()]
+    assert store.reports.oldest_pending() == START
+    row = store.reports.row(ACME, key("n39"))
+    assert row is not None and row.not_before == START
+    assert store.reports.counts().pending == 40
+
+
+def test_a_retry_in_a_time_without_end_is_one_in_the_far_future(store: Store, clock: Clock) -> None:
+    store.inbox.add([notification()])
+    store.inbox.settle(lease_all(store)[0], Retry(datetime.max.replace(tzinfo=UTC)))
+    clock.advance(days=365 * 6000)
+    assert store.inbox.lanes() == []
 
 
 def test_every_lane_is_found_once(store: Store, connection: Connection) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from subscriber.model import DETAIL_CHARS
-from subscriber.store import Store
+from subscriber.model import DETAIL_CHARS, Tenant
+from subscriber.store import Gap, Store, TenantState
 from subscriber.store.sqlite.driver import open_reader
-from tests.store.making import ACME, START, Clock
+from tests.store.making import ACME, OTHER, START, Clock
 
 
 def test_who_did_what_is_remembered_with_its_time(store: Store, path: Path, clock: Clock) -> None:
@@ -40,3 +40,23 @@ def test_releasing_what_nobody_holds_is_fine(store: Store) -> None:
 def test_a_tenant_that_only_has_a_state_is_listed(store: Store) -> None:
     store.registry.put_tenant(ACME, "leaving")
     assert [row.tenant for row in store.registry.tenants()] == [ACME]
+
+
+def test_a_gap_of_an_erased_tenant_is_not_kept(store: Store) -> None:
+    store.registry.put_tenant(ACME, TenantState.ACTIVE)
+    store.inbox.erase(ACME)
+    store.registry.add_gap(gap(ACME))
+    store.registry.add_gap(gap(OTHER))
+    assert store.registry.gaps() == [gap(OTHER)]
+
+
+def gap(tenant: Tenant) -> Gap:
+    return Gap(
+        tenant=tenant,
+        platform=tenant.platform,
+        channel="",
+        lost_from=START,
+        lost_until=START,
+        reason="buffer",
+        noticed_at=START,
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from subscriber.model import Dead, Done, State
-from subscriber.store import RowFilter, Store
+from subscriber.store import RowFilter, Store, paging
 from subscriber.store.sqlite import reports
 from subscriber.store.sqlite.driver import open_reader
 from tests.store.making import ACME, OTHER, START, Clock, lease_all, notification, several
@@ -19,7 +19,7 @@ from tests.store.sqlite.test_leasing import steps
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """One page looks at ten rows."""
-    monkeypatch.setattr(reports, "SCAN_ROWS", 10)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 10)
 
 
 @pytest.mark.usefixtures("narrow")
@@ -79,7 +79,7 @@ def test_a_tenants_rows_are_found_among_many_of_others(store: Store) -> None:
 
 
 def test_a_page_has_a_limit_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "LARGEST_PAGE", 3)
+    monkeypatch.setattr(paging, "LARGEST_PAGE", 3)
     store.inbox.add(several(5))
     assert len(store.reports.rows(RowFilter(), 1_000_000).rows) == 3
 
@@ -88,9 +88,9 @@ def test_counting_costs_nothing_for_rows_that_are_done(store: Store, path: Path)
     with closing(open_reader(str(path))) as connection:
 
         def cost() -> int:
-            known = ACME._asdict()
-            whole = reports.COUNTS.format(tenant="")
-            one = reports.COUNTS.format(tenant=f"AND tenant_id = {reports.TENANT_ID}")
+            known = {"ids": "[1]"}
+            whole = reports.COUNTS.format(ours="true")
+            one = reports.COUNTS.format(ours=reports.OURS)
             return steps(connection, lambda: connection.execute(whole).fetchall()) + steps(
                 connection, lambda: connection.execute(one, known).fetchall()
             )

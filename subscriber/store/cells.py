@@ -1,4 +1,7 @@
-"""Table rows as the model's values and back. The only place that knows the order of columns."""
+"""Table rows as the model's values and back. The only place that knows the order of columns.
+
+Columns have the same names and meaning on every back end.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,11 @@ from subscriber.model import (
     from_millis,
     to_millis,
 )
-from subscriber.store import DeadLetterRow, Row
+from subscriber.store.values import Census, ChannelRow, DeadLetterRow, Gap, RosterRow, Row, SubscriptionRow
+
+# An ordered row that waits for an earlier one may be *parked*: `not_before` is then so many milliseconds later than
+# it was, in the year 8307 or beyond. Readers are told what it was. The same number as in migration 0004.
+PARKED = 200_000_000_000_000
 
 # What `add` says of a new row, before the tenant's id and the time it may start; the rest are defaults.
 ADDED = (
@@ -34,6 +41,12 @@ ATTEMPT = f"inbox.seq, attempts, lease_until, lease, sinks_done, {NOTIFICATION}"
 DEAD_LETTER = (
     "dead_letters.id, count, last_at, tenants.platform, tenants.name, reason, detail, digest, body, key, buried_at"
 )
+SUBSCRIPTION = (
+    "tenants.platform, tenants.name, topic, subscriber, version, uri, subscriptions.state, detail, updated_at"
+)
+CHANNEL = "tenants.platform, tenants.name, channel, channels.name, channels.state, detail, channels.since, seen_at"
+GAP = "gaps.platform, tenants.name, channel, lost_from, lost_until, reason, noticed_at"
+ADDED_GAP = "platform, tenant_id, channel, lost_from, lost_until, reason, noticed_at"
 
 
 def moment(millis: int | None) -> datetime | None:
@@ -90,7 +103,7 @@ def row(cells: Sequence[Any]) -> Row:
         notification=notification(rest),
         state=State(state),
         attempts=attempts,
-        not_before=from_millis(not_before),
+        not_before=from_millis(not_before % PARKED),
         settled_at=moment(settled_at),
         reason=reason,
         detail=detail,
@@ -124,6 +137,85 @@ def dead_letter(cells: Sequence[Any]) -> DeadLetterRow:
         buried_at=from_millis(buried_at),
     )
     return DeadLetterRow(id=id, letter=letter, count=count, last_at=from_millis(last_at))
+
+
+def subscription(cells: Sequence[Any]) -> SubscriptionRow:
+    """From the columns of SUBSCRIPTION."""
+    platform, name, topic, subscriber, version, uri, state, detail, updated_at = cells
+    return SubscriptionRow(
+        tenant=Tenant(platform, name),
+        topic=topic,
+        subscriber=subscriber,
+        version=version,
+        uri=uri,
+        state=state,
+        detail=detail,
+        updated_at=from_millis(updated_at),
+    )
+
+
+def roster_row(cells: Sequence[Any]) -> RosterRow:
+    """From platform, name, state, member, missed and heard_at."""
+    platform, name, state, member, missed, heard_at = cells
+    return RosterRow(
+        tenant=Tenant(platform, name),
+        state=state,
+        member=bool(member),
+        missed=missed,
+        heard_at=moment(heard_at),
+    )
+
+
+def census(rows: Sequence[Any]) -> Census:
+    """From read_at, waiting and reconciled_at of the one row there may be."""
+    read_at, waiting, reconciled_at = rows[0] if rows else (None, 0, None)
+    return Census(read_at=moment(read_at), waiting=waiting, reconciled_at=moment(reconciled_at))
+
+
+def channel(cells: Sequence[Any]) -> ChannelRow:
+    """From the columns of CHANNEL."""
+    platform, tenant, channel, name, state, detail, since, seen_at = cells
+    return ChannelRow(
+        tenant=Tenant(platform, tenant),
+        channel=channel,
+        name=name,
+        state=state,
+        detail=detail,
+        since=from_millis(since),
+        seen_at=from_millis(seen_at),
+    )
+
+
+def channel_columns(row: ChannelRow) -> tuple[object, ...]:
+    """The columns of CHANNEL between the tenant and ``seen_at``."""
+    return (row.channel, row.name, row.state, clipped(row.detail), to_millis(row.since))
+
+
+def gap(cells: Sequence[Any]) -> Gap:
+    """From the columns of GAP."""
+    platform, name, channel, lost_from, lost_until, reason, noticed_at = cells
+    return Gap(
+        tenant=None if name is None else Tenant(platform, name),
+        platform=platform,
+        channel=channel,
+        lost_from=from_millis(lost_from),
+        lost_until=from_millis(lost_until),
+        reason=reason,
+        noticed_at=from_millis(noticed_at),
+    )
+
+
+def gap_columns(gap: Gap, tenant_id: int | None) -> tuple[object, ...]:
+    """The columns of ADDED_GAP."""
+    return (
+        gap.platform,
+        tenant_id,
+        gap.channel,
+        to_millis(gap.lost_from),
+        to_millis(gap.lost_until),
+        gap.reason,
+        to_millis(gap.noticed_at),
+    )
 
 
 def names_to(names: frozenset[str]) -> str:

@@ -1,7 +1,8 @@
 """What a child process must not inherit.
 
-SQLite connections and file locks do not survive ``fork``: closing an inherited connection can undo the parent's
-locks. So a child leaves them untouched and starts over with its own; see sqlite.org/howtocorrupt.html, 2.6.
+Database connections, file locks and threads do not survive ``fork``: closing an inherited SQLite connection can undo
+the parent's locks (sqlite.org/howtocorrupt.html, 2.6), and using an inherited socket mixes two conversations with a
+server. So a child leaves them untouched and starts over with its own.
 """
 
 from __future__ import annotations
