@@ -11,7 +11,9 @@ matches wins, a notification that none matches is dead as ``unrouted``. A handle
 Most notifications are hints: ``attempt.platform.get(path, params)`` reads the state they point to, in the name of the
 notification's tenant.
 
-It may run twice for the same notification, for example after a crash: use ``notification.id`` to make that harmless.
+It may run twice for the same notification, for example after a crash: use ``notification.id`` to make that harmless,
+or write with ``attempt.cursor`` on a ``Route(transactional=True, ...)``: then what it writes and the end of the
+notification are one transaction, and stay exactly once. ``Route(ordered=True, ...)`` keeps the order of each source.
 
 A function ``def on_tenant(tenant, joined)`` in this module is called when a customer gets the application (``joined``
 True) or has lost it: at least once for each, and again, later and later, when it raises.

@@ -13,16 +13,18 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 
 from subscriber.errors import HandlerError, SettingsError
-from subscriber.model import Dead, Done, Notification, Params, Retry, Tenant
+from subscriber.model import CUMULOCITY, Dead, Done, Lane, Notification, Params, Retry, Tenant
 from subscriber.settings import Settings
+from subscriber.store import Cursor
 
 Answer = Done | Retry | Dead | None  # None is Done()
 
 HANDLER = "handler"  # the handler's own name among the sinks of a row: no sink may be called so
 KNOWN_TOPICS = 1024  # (platform, topic) pairs whose routes are remembered; four platforms know some dozens
+IN_ORDER = frozenset({CUMULOCITY})  # platforms that promise the order of each device: what a route keeps by default
 
 
 class PlatformClient(Protocol):
@@ -31,8 +33,9 @@ class PlatformClient(Protocol):
     def get(self, path: str, params: Params | None = None) -> Any:
         """The parsed JSON at ``path`` below the platform's gateway, None for an empty answer.
 
-        ``path`` starts with /api/ and carries no query; ``params`` become one, a list repeats its name. Retries and
-        waits for up to some minutes while the lease is renewed. Answers above 1 MiB are refused: ask in pages.
+        ``path`` starts with /api/ (MindSphere) or / (Cumulocity) and carries no query; ``params`` become one, a list
+        repeats its name. Retries and waits for up to some minutes while the lease is renewed. Answers above 1 MiB are
+        refused: ask in pages.
 
         Raises ``PlatformRefused`` (its ``upstream_status`` is 404 where the thing is gone), ``PlatformUnavailable``
         when asking later may help, ``HandlerError`` where this notification's platform has no client or its tenant
@@ -42,14 +45,29 @@ class PlatformClient(Protocol):
 
 
 class NoClient:
-    """Stands where a notification's platform has no client: asking is an error of the handler, and says so."""
+    """Stands where a handler has no client: asking is its error, and says why."""
+
+    def __init__(self, why: str, reason: str) -> None:
+        self._why = why
+        self._reason = reason
 
     def get(self, path: str, params: Params | None = None) -> Any:
-        detail = "attempt.platform.get: this notification's platform is off here, or has no API to read from"
-        raise HandlerError(detail, reason="no_platform_client")
+        raise HandlerError(f"attempt.platform.get: {self._why}", reason=self._reason)
 
 
-NO_CLIENT = NoClient()
+class NoCursor:
+    """Stands where a handler has no transaction: whatever is asked of it is the handler's error, and says why."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise HandlerError("attempt.cursor: only a route with transactional=True has one", reason="no_cursor")
+
+
+NO_CLIENT = NoClient("this notification's platform is off here, or has no API to read from", "no_platform_client")
+NO_NETWORK = NoClient(
+    "a transactional route reads no platform, as nobody else could write while it waits for the network",
+    "no_network_in_transaction",
+)
+NO_CURSOR = cast(Cursor, NoCursor())
 PlatformClients = Callable[[Tenant], PlatformClient]
 
 
@@ -59,7 +77,8 @@ class RunningAttempt:
 
     number: int  # from 1; a held attempt does not count
     lease_until: datetime  # moves on while the handler runs; past it, the notification may run elsewhere
-    platform: PlatformClient = NO_CLIENT  # speaks for the notification's tenant
+    platform: PlatformClient = NO_CLIENT  # speaks for the notification's tenant; refuses on transactional routes
+    cursor: Cursor = NO_CURSOR  # on transactional routes; what it writes stays only if the handler is done
 
 
 class Handler(Protocol):
@@ -68,11 +87,15 @@ class Handler(Protocol):
     It may run more than once for the same notification (``Notification.id`` stays the same), and ``payload`` is None
     once the body was pruned, which only a replay can meet. ``SinkUnavailable`` holds the whole route and costs no
     attempt; every other exception costs one and is tried again.
+
+    On a transactional route, what it writes with ``attempt.cursor`` is committed together with the end of its
+    attempt if it returns None or ``Done``, and undone otherwise. There it has 2 s on SQLite and 60 s on PostgreSQL.
     """
 
     def __call__(self, notification: Notification, attempt: RunningAttempt, /) -> Answer: ...
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Gets every routed notification, beside its handler."""
 
@@ -89,20 +112,32 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Route:
-    """One line of the table. All four patterns have to match; absent values are empty and match ``*``."""
+    """One line of the table. All four patterns have to match; absent values are empty and match ``*``.
+
+    ``ordered`` and ``latest_only`` exclude each other: one handles all that a source has to say, in turn, the other
+    only the newest. A route that says neither is ordered where the platform promises order.
+    """
 
     platform: str = "*"
     topic: str = "*"
     action: str = "*"
     channel: str = "*"
     handler: Handler
+    ordered: bool | None = None  # a source's notifications one after another, as they arrived; None: see is_ordered
     latest_only: bool = False  # skip a notification when a newer one of its source is in
+    transactional: bool = False  # the handler writes in the transaction that ends its attempt
     max_attempts: int | None = None  # None: MAX_ATTEMPTS
 
     @property
     def takes_whole_topic(self) -> bool:
         """Does it take every notification of the topics it matches?"""
         return self.action == "*" and self.channel == "*"
+
+    def is_ordered(self, platform: str) -> bool:
+        """Does it keep the order of this platform's notifications?"""
+        if self.ordered is None:
+            return platform in IN_ORDER and not self.latest_only
+        return self.ordered
 
     def __str__(self) -> str:
         """For logs: the handler's name and what it gets."""
@@ -117,6 +152,7 @@ class RoutingTable:
         self._routes = (*built_in, *routes)
         self._built_in = frozenset(built_in)
         self._of_topic = lru_cache(maxsize=KNOWN_TOPICS)(self._find_candidates)
+        self._order_of_topic = lru_cache(maxsize=KNOWN_TOPICS)(self._find_order)
 
     def match(self, notification: Notification) -> Route | None:
         """The route of a notification, None if it has none."""
@@ -129,6 +165,15 @@ class RoutingTable:
         """Every route that notifications of this topic may take, first match first; None stands for "no route"."""
         return self._of_topic(platform, topic)
 
+    def ordered_over(self, lane: Lane) -> tuple[str, ...]:
+        """The topic patterns over which a lane's rows keep their order, as ``Inbox.lease`` takes them.
+
+        Those of the ordered routes that the lane's notifications may take; empty if there are none, and then the lane
+        is not ordered. Which route a row takes is only known once it is leased, so rows of an ordered lane that go to
+        another route keep the order as well, and wait for others of their source.
+        """
+        return self._order_of_topic(lane.tenant.platform, lane.topic)
+
     def is_built_in(self, route: Route | None) -> bool:
         return route in self._built_in
 
@@ -140,6 +185,11 @@ class RoutingTable:
                 if route.takes_whole_topic:
                     return tuple(found)
         return (*found, None)
+
+    def _find_order(self, platform: str, topic: str) -> tuple[str, ...]:
+        routes = self.candidates(platform, topic)
+        patterns = [route.topic for route in routes if route is not None and route.is_ordered(platform)]
+        return tuple(dict.fromkeys(patterns))
 
 
 def _matches_rest(route: Route, notification: Notification) -> bool:
@@ -209,4 +259,19 @@ def _route_problems(route: object) -> list[str]:
         found.append("its handler cannot be called")
     if route.max_attempts is not None and not (isinstance(route.max_attempts, int) and route.max_attempts >= 1):
         found.append("max_attempts must be a whole number from 1, or None")
+    return [*found, *_promise_problems(route)]
+
+
+def _promise_problems(route: Route) -> list[str]:
+    """What is wrong with the promises a route makes, alone and together."""
+    found = []
+    if not isinstance(route.ordered, bool | None):
+        found.append("ordered must be True, False or None")
+    for name in ("latest_only", "transactional"):
+        if not isinstance(getattr(route, name), bool):
+            found.append(f"{name} must be True or False")
+    if route.ordered and route.latest_only:
+        found.append("ordered handles all of a source in turn, latest_only skips to its newest: choose one of them")
+    if route.transactional and isinstance(route.handler, Sink):
+        found.append("transactional, but its handler is a sink, which waits for the network: leave one of them out")
     return found

@@ -7,8 +7,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,21 @@ from subscriber.handlers import Dead, Done, Retry, Route, keep
 from subscriber.model import Attempt, Notification, State
 from subscriber.routes import Answer, Handler, RunningAttempt, Sink
 from subscriber.sinks import forward
-from subscriber.store import RowFilter, Store
+from subscriber.store import RowFilter, Store, open_store
 from tests.dispatcher.stories import (
     NOW,
+    SCHEMES,
     TOPIC,
     FaultyInbox,
     TurnableClock,
+    flow,
+    new_database,
     notification,
     open_new_store,
     row_of,
     rows_of,
+    running,
+    until,
 )
 from tests.small_receiver import SmallReceiver
 
@@ -57,6 +62,13 @@ def live_store(tmp_path: Path) -> Iterator[Store]:
     store = open_new_store(tmp_path)
     yield store
     store.close()
+
+
+@pytest.fixture(params=SCHEMES)
+def each_store(request: pytest.FixtureRequest, tmp_path: Path, clock: TurnableClock) -> Iterator[Store]:
+    """One of each kind in turn; its clock stands still."""
+    with new_database(request.param, tmp_path) as url, closing(open_store(url, clock=clock)) as store:
+        yield store
 
 
 @pytest.fixture
@@ -103,17 +115,6 @@ def handled_by(handler: Handler, **options: Any) -> Route:
 def add(store: Store, *notifications: Notification) -> Notification:
     store.inbox.add(notifications)
     return notifications[0]
-
-
-def flow(dispatcher: Dispatcher, limit: int = 100) -> Counter[Settled]:
-    """Turns until one has nothing to do."""
-    total: Counter[Settled] = Counter()
-    for _ in range(limit):
-        turn = dispatcher.run_once()
-        if not turn:
-            return total
-        total += turn
-    raise AssertionError(f"still busy after {limit} turns: {total}")
 
 
 # ---- one notification
@@ -433,20 +434,31 @@ def test_a_pause_stops_handling_until_it_is_resumed(store: Store, clock: Turnabl
 # ---- fairness
 
 
-def test_a_noisy_tenant_does_not_starve_a_quiet_one(store: Store, clock: TurnableClock) -> None:
-    add(store, *(notification("noisy", topic) for topic in ("a", "b", "c") for _ in range(200)))
+@pytest.mark.parametrize("others", [0, 20])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_beside_a_noisy_tenant_at_100_times_the_load_a_quiet_one_waits_at_most_one_turn_of_the_active_tenants(
+    each_store: Store, clock: TurnableClock, others: int, ordered: bool
+) -> None:
+    """From its arrival to its handling, nobody else is handled twice."""
+    active = [f"active{number:02}" for number in range(others)]
+    each_store.inbox.add([notification(tenant, source="s") for tenant in active for _ in range(20)])
     handler = Recorder()
-    work = dispatcher(store, clock, handled_by(handler))
-    work.run_once()
-    quiet = add(store, notification("quiet", "a"))
-    work.run_once()
-    assert quiet in handler.seen
+    work = dispatcher(each_store, clock, handled_by(handler, ordered=ordered))
+    for number in range(8):
+        noise = [notification("noisy", f"t{n % 3}", source=f"s{n % 50}") for n in range(100)]
+        quiet = notification("quiet", source="s")
+        add(each_store, *noise, quiet)
+        before = len(handler.seen)
+        while quiet not in handler.seen:
+            assert work.run_once(), f"the {number}th was never its turn"
+        waited_for = Counter(seen.tenant for seen in handler.seen[before : handler.seen.index(quiet)])
+        assert max(waited_for.values(), default=0) <= 1
 
 
-def test_many_tenants_get_equal_shares(store: Store, clock: TurnableClock) -> None:
-    add(store, *(notification(f"ten{number:02}") for number in range(20) for _ in range(20)))
+def test_many_tenants_get_equal_shares(each_store: Store, clock: TurnableClock) -> None:
+    add(each_store, *(notification(f"ten{number:02}") for number in range(20) for _ in range(20)))
     handler = Recorder()
-    work = dispatcher(store, clock, handled_by(handler))
+    work = dispatcher(each_store, clock, handled_by(handler))
     for _ in range(10):
         work.run_once()
     shares = Counter(seen.tenant for seen in handler.seen)
@@ -497,32 +509,6 @@ def gate() -> Iterator[Gate]:
 def live(store: Store, *routes: Route, **options: Any) -> Dispatcher:
     defaults: dict[str, Any] = {"policy": POLICY, "threads": 4}
     return Dispatcher(store.inbox, store.registry, routes, **defaults | options)
-
-
-@contextmanager
-def running(work: Dispatcher) -> Iterator[Callable[[], None]]:
-    """Runs it on a thread; yields a function that stops it and waits for its end."""
-    stop = threading.Event()
-    thread = threading.Thread(target=work.run, args=(stop,))
-    thread.start()
-
-    def end() -> None:
-        stop.set()
-        thread.join(15)
-        assert not thread.is_alive()
-
-    try:
-        yield end
-    finally:
-        end()
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for something that is bound to happen."""
-    give_up_at = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < give_up_at, "it never happened"
-        time.sleep(0.005)
 
 
 def test_run_handles_what_comes_until_it_is_stopped(live_store: Store) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from subscriber.errors import HandlerError, SettingsError
 from subscriber.handlers import keep
-from subscriber.model import Identity, Notification, Tenant
-from subscriber.routes import Route, RoutingTable, RunningAttempt, load
+from subscriber.model import CUMULOCITY, MINDSPHERE, PELION, Identity, Lane, Notification, Tenant
+from subscriber.routes import NO_NETWORK, Route, RoutingTable, RunningAttempt, load
 from subscriber.settings import Settings
 
 ASSET = "mdsp.core.assetmanagement.v1.pubsub.asset.ext.notification"
@@ -81,6 +81,45 @@ def test_a_topic_has_as_candidates_all_routes_it_may_take_up_to_one_that_takes_e
     assert RoutingTable([created]).candidates("mindsphere", "asset") == (created, None)
 
 
+@pytest.mark.parametrize(
+    ("route", "platforms"),
+    [
+        (Route(handler=keep), {CUMULOCITY}),
+        (Route(ordered=True, handler=keep), {CUMULOCITY, MINDSPHERE, PELION}),
+        (Route(ordered=False, handler=keep), set()),
+        (Route(latest_only=True, handler=keep), set()),
+        (Route(ordered=False, latest_only=True, handler=keep), set()),
+    ],
+)
+def test_a_route_is_ordered_where_it_says_so_or_else_where_the_platform_promises_order(
+    route: Route, platforms: set[str]
+) -> None:
+    known = (CUMULOCITY, MINDSPHERE, PELION)
+    assert {platform for platform in known if route.is_ordered(platform)} == platforms
+
+
+def test_a_lane_is_ordered_over_the_topics_of_the_ordered_routes_its_rows_may_take() -> None:
+    table = RoutingTable(
+        [
+            Route(topic="alarms", action="CREATE", ordered=True, handler=keep),
+            Route(topic="alarms", action="UPDATE", handler=keep),
+            Route(topic="a*", action="DELETE", ordered=True, handler=keep),
+            Route(topic="a*", channel="c", ordered=True, handler=keep),
+            Route(topic="events", handler=keep),
+            Route(platform=PELION, ordered=True, handler=keep),
+        ]
+    )
+
+    def over(topic: str, platform: str = MINDSPHERE) -> tuple[str, ...]:
+        return table.ordered_over(Lane(Tenant(platform, "custaa"), topic))
+
+    assert over("alarms") == ("alarms", "a*"), "each pattern once"
+    assert over("assets") == ("a*",)
+    assert over("events") == over("else") == ()
+    assert over("events", CUMULOCITY) == ("events",)
+    assert over("else", PELION) == ("*",)
+
+
 def test_a_route_reads_well_in_a_log() -> None:
     assert str(Route(platform="pelion", handler=keep)) == "keep(pelion, *, *, *)"
 
@@ -131,6 +170,15 @@ def test_a_table_may_be_a_list_or_a_function_of_the_settings(tmp_path: Path, mod
         ("routes = [Route(handler='keep')]", "entry 1 of {path}: its handler cannot be called"),
         ("routes = [Route(handler=keep, topic=None)]", "entry 1 of {path}: topic must be a pattern (text)"),
         ("routes = [Route(handler=keep, max_attempts=0)]", "max_attempts must be a whole number from 1, or None"),
+        ("routes = [Route(handler=keep, ordered='yes')]", "ordered must be True, False or None"),
+        ("routes = [Route(handler=keep, latest_only=None)]", "latest_only must be True or False"),
+        ("routes = [Route(handler=keep, transactional=1)]", "transactional must be True or False"),
+        ("routes = [Route(handler=keep, ordered=True, latest_only=True)]", "latest_only skips to its newest"),
+        (
+            "from subscriber.sinks import forward\n"
+            "routes = [Route(handler=forward('https://example.com'), transactional=True)]",
+            "its handler is a sink, which waits for the network",
+        ),
         ("other = 1", "has no 'routes'"),
         ("routes = [Route(handler=keep, topics='x')]", "unexpected keyword argument 'topics'"),
         ("def routes(): return []", "calling {path} failed: TypeError"),
@@ -175,3 +223,17 @@ def test_an_attempt_without_a_platform_says_so_only_when_asked() -> None:
     attempt = RunningAttempt(1, datetime(2026, 3, 2, tzinfo=UTC))
     with pytest.raises(HandlerError, match="no API to read from"):
         attempt.platform.get("/api/x")
+
+
+def test_on_a_transactional_route_the_platform_says_why_it_is_not_read() -> None:
+    attempt = RunningAttempt(1, datetime(2026, 3, 2, tzinfo=UTC), NO_NETWORK)
+    with pytest.raises(HandlerError, match="a transactional route reads no platform") as caught:
+        attempt.platform.get("/api/x")
+    assert caught.value.reason == "no_network_in_transaction"
+
+
+def test_elsewhere_the_cursor_says_which_routes_have_one() -> None:
+    attempt = RunningAttempt(1, datetime(2026, 3, 2, tzinfo=UTC))
+    with pytest.raises(HandlerError, match="transactional=True") as caught:
+        attempt.cursor.execute("SELECT 1")
+    assert caught.value.reason == "no_cursor"

@@ -7,7 +7,12 @@ One thread decides what to lease (a *turn*), ``WORKER_THREADS`` threads run and 
 tenants, leaves out lanes that are paused or wholly held, and leases little, so that leases rotate: lanes.py. A route
 uses at most half of the threads; built-in routes have a thread of their own: crew.py. Leases are renewed while
 handlers run: leases.py. A route whose receiver is away is held: holds.py. What becomes of one notification:
-handling.py and decisions.py.
+handling.py and decisions.py; how it ends in the store, also together with what its handler wrote: settling.py.
+
+A lane is ordered if one of the routes its rows may take is: then the store yields of each source only the row whose
+turn it is, over the topics of these routes, whichever process asks. Which route a row takes is only known once it is
+leased, so rows of an ordered lane that go to another route are held to the order as well. While a row waits for its
+retry, or for the end of a pause or a hold, its source waits with it.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from subscriber.dispatcher.crew import Crew
 from subscriber.dispatcher.decisions import RetryPolicy, Settled
 from subscriber.dispatcher.handling import Handling, Observer
 from subscriber.dispatcher.holds import Holds
-from subscriber.dispatcher.lanes import Rotation, is_paused, pauses_of
+from subscriber.dispatcher.lanes import Rotation, is_paused, lane_of, pauses_of
 from subscriber.dispatcher.leases import LEASE_SECONDS, Job, Leases
 from subscriber.errors import Unavailable
 from subscriber.model import Lane
@@ -37,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_MIN_SECONDS = 0.05  # pause after a turn that found nothing; doubles up to
 IDLE_MAX_SECONDS = 0.5  # this: half of the second within which a notification shall be handled when all is quiet
+ARRIVAL_SECONDS = 0.01  # notifications come in bursts: what arrives together is met by one turn
 OUTAGE_SECONDS = 1.0  # pause, on average, when the store cannot serve a turn
 DRAIN_SECONDS = 6.5  # what running handlers get after a stop; with noticing it and a last word, under 8 s in all
 BUILT_IN_THREADS = 1  # built-in routes are rare and short; they only must not wait behind a team's handlers
@@ -77,9 +83,10 @@ class Dispatcher:
         self._jitter = jitter
         self._drain_seconds = drain_seconds
         self._wake = threading.Event()
+        self._freed = threading.Event()
         self._table = RoutingTable(routes, built_in)
         self._holds = Holds()
-        self._leases = Leases(inbox, self._table.match, clock, lease_seconds, platform_client)
+        self._leases = Leases(inbox, self._table, clock, lease_seconds, platform_client)
         self._handling = Handling(
             inbox,
             self._table,
@@ -95,6 +102,7 @@ class Dispatcher:
         self._built_in_crew = self._hire("built-in", BUILT_IN_THREADS, BUILT_IN_THREADS)
         crews = (self._crew, self._built_in_crew) if built_in else (self._crew,)
         self._rotations = {crew: Rotation() for crew in crews}
+        inbox.on_arrival(self._wake.set)
 
     def run_once(self) -> Counter[Settled]:
         """One turn in the calling thread: lease, run and settle. Returns what became of the attempts.
@@ -122,6 +130,7 @@ class Dispatcher:
         idle_seconds = IDLE_MIN_SECONDS
         while not stop.is_set():
             self._wake.clear()
+            self._freed.clear()
             try:
                 leased = self._turn()
             except Unavailable as error:
@@ -133,8 +142,17 @@ class Dispatcher:
             if leased:
                 idle_seconds = IDLE_MIN_SECONDS
             else:
-                self._wake.wait(idle_seconds)
+                self._rest(idle_seconds)
                 idle_seconds = min(2 * idle_seconds, IDLE_MAX_SECONDS)
+
+    def _rest(self, seconds: float) -> None:
+        """Until something arrived, or a job ended: there is room then, and an ordered source may have its turn."""
+        if self._wake.wait(seconds):
+            self._freed.wait(ARRIVAL_SECONDS)
+
+    def _on_freed(self) -> None:
+        self._freed.set()
+        self._wake.set()
 
     def _turn(self) -> int:
         """Renew, then lease as much as there is room for. Returns how many rows were leased."""
@@ -152,7 +170,7 @@ class Dispatcher:
         if not ordered:
             return 0
         jobs = self._leases.take(ordered, room)
-        rotation.served(ordered, len(jobs))
+        rotation.served(ordered, [lane_of(job.attempt.notification) for job in jobs], room)
         return self._put(jobs)
 
     def _has_work(self, crew: Crew, lane: Lane) -> bool:
@@ -183,7 +201,7 @@ class Dispatcher:
         return self._built_in_crew if self._table.is_built_in(route) else self._crew
 
     def _hire(self, name: str, threads: int, per_route: int) -> Crew:
-        return Crew(name, threads, per_route, self._handling.handle, self._wake.set)
+        return Crew(name, threads, per_route, self._handling.handle, self._on_freed)
 
     def _drain(self) -> None:
         until = time.monotonic() + self._drain_seconds

@@ -1,7 +1,9 @@
 """One job from its lease to its settled decision. Called from many threads at once.
 
 Handler and sinks are parts of equal standing: each that has succeeded is remembered in the row, so that a later
-attempt repeats only the others. No text of a handler's error reaches a log: it may quote a payload.
+attempt repeats only the others. On a transactional route the handler comes last, in the transaction that settles
+the row; sinks stay outside, as they wait for the network. No text of a handler's error reaches a log: it may quote a
+payload.
 """
 
 from __future__ import annotations
@@ -10,43 +12,44 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol
 
-from subscriber.dispatcher.decisions import (
-    Away,
-    RetryPolicy,
-    Settled,
-    Verdict,
-    bounded,
-    decide,
-    outcome_of,
-    read_answer,
-    read_error,
-)
+from subscriber.dispatcher.decisions import Away, RetryPolicy, Settled, Verdict, bounded, decide, outcome_of
 from subscriber.dispatcher.holds import Admission, Change, Holds
-from subscriber.dispatcher.lanes import Pauses, is_paused
+from subscriber.dispatcher.lanes import Pauses, is_paused, lane_of
 from subscriber.dispatcher.leases import Job, Leases
-from subscriber.errors import Unavailable
-from subscriber.model import Attempt, Dead, Decision, Done, Hold, Lane, Notification
+from subscriber.dispatcher.settling import End, Ending, Part, Settler, verdict_of
+from subscriber.model import Attempt, Dead, Decision, Done, Hold, Notification
 from subscriber.routes import HANDLER, Route, RoutingTable, Sink
 from subscriber.store import Clock, Inbox
 
 logger = logging.getLogger(__name__)
 
-INSIST_FIRST_SECONDS = 0.1  # a busy store has often taken its breath by then
-INSIST_MAX_SECONDS = 2.0  # well under a third of a lease, so that a store that is back is noticed in time
 LEVELS = {Settled.DONE: logging.INFO, Settled.HELD: logging.INFO}  # the others are warnings
 
-Result = TypeVar("Result")
 
+@dataclass(slots=True, eq=False)
+class Trial:
+    """An admitted job and what its parts say, by their names."""
 
-class _End(NamedTuple):
-    """The last lease by which a job was to be settled, and whether it still held."""
+    job: Job
+    route: Route
+    admission: Admission
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    reported: bool = False  # whether the receiver was there
 
-    attempt: Attempt
-    settled: bool
+    @property
+    def done(self) -> frozenset[str]:
+        """What has succeeded, now or in earlier attempts."""
+        now = {name for name, verdict in self.verdicts.items() if isinstance(verdict, Done)}
+        return self.job.attempt.sinks_done | now
+
+    @property
+    def away(self) -> bool:
+        return any(isinstance(verdict, Away) for verdict in self.verdicts.values())
 
 
 class Observer(Protocol):
@@ -73,6 +76,7 @@ class Handling:
         observer: Observer | None,
     ) -> None:
         self._inbox = inbox
+        self._settler = Settler(inbox, jitter)
         self._table = table
         self._sinks = tuple(sinks)
         self._holds = holds
@@ -84,7 +88,7 @@ class Handling:
         self._lock = threading.Lock()
         self._tally: Counter[Settled] = Counter()
         self.pauses: Pauses = frozenset()
-        self.closing = threading.Event()
+        self.closing = self._settler.closing
 
     def handle(self, job: Job) -> None:
         """Run what has to run, settle, and let the lease go; again if the row came up meanwhile."""
@@ -100,7 +104,8 @@ class Handling:
         """Put a job back that never started. Raises ``Unavailable`` kinds: then its lease runs out by itself."""
         self._leases.release(job)
         decision = Hold(self._clock(), "stopping")
-        self._record(job, decision, self._inbox.settle(job.attempt, decision, job.attempt.sinks_done))
+        settled = self._inbox.settle(job.attempt, decision, job.attempt.sinks_done)
+        self._record(job, outcome_of(decision) if settled else Settled.LOST, decision.reason)
 
     def tally(self) -> Counter[Settled]:
         """How many attempts ended how, since the start."""
@@ -109,7 +114,7 @@ class Handling:
 
     def _handle(self, job: Job) -> Attempt | None:
         """Returns the lease by which the job ended, None if the process closes before the store took its end."""
-        if is_paused(_lane(job.attempt.notification), self.pauses):
+        if is_paused(lane_of(job.attempt.notification), self.pauses):
             return self._settle(job, Hold(self._clock(), "paused"), job.attempt.sinks_done)
         if job.route is None:
             return self._settle(job, _unrouted(job.attempt.notification), job.attempt.sinks_done)
@@ -135,43 +140,67 @@ class Handling:
         notification = job.attempt.notification
         if not notification.source or notification.occurred_at is None:
             return False
-        return bool(self._insist(lambda: self._inbox.superseded(notification)))
+        return bool(self._settler.insist(lambda: self._inbox.superseded(notification)))
 
     def _run(self, job: Job, route: Route, admission: Admission) -> Attempt | None:
-        verdicts: list[Verdict] = []
-        done = set(job.attempt.sinks_done)
-        away = True  # should a part of ours break: a probe that came to no end has not seen the receiver
+        trial = Trial(job, route, admission)
         try:
-            for name, part in self._parts(job, route):
-                verdicts.append(_verdict(part))
-                if isinstance(verdicts[-1], Done):
-                    done.add(name)
-            away = any(isinstance(verdict, Away) for verdict in verdicts)
+            for name, part in self._parts(trial):
+                trial.verdicts[name] = verdict_of(part)
+            if route.transactional and HANDLER not in trial.done:
+                return self._run_transactional(trial)
+            return self._settle(job, *self._conclude(trial))
         finally:
-            self._report(route, admission, away)
+            # Should a part of ours break: a probe that came to no end has not seen the receiver.
+            self._report(trial, away=True)
+
+    def _run_transactional(self, trial: Trial) -> Attempt | None:
+        """The handler's turn, after the sinks'."""
+
+        def conclude(done: Done) -> Ending:
+            trial.verdicts[HANDLER] = done
+            return self._conclude(trial)
+
+        job = trial.job
+        end = self._settler.run_and_settle(job, _handler(trial), conclude)
+        if end is not None and not isinstance(end, End):
+            trial.verdicts[HANDLER] = end
+            return self._settle(job, *self._conclude(trial))
+        self._report(trial, trial.away)
+        return self._ended(job, end, "stopping")
+
+    def _parts(self, trial: Trial) -> Iterator[tuple[str, Part]]:
+        """What has not succeeded yet, but for a handler that runs in a transaction."""
+        notification, done = trial.job.attempt.notification, trial.done
+        if HANDLER not in done and not trial.route.transactional:
+            yield HANDLER, _handler(trial)
+        for sink in self._sinks:
+            if sink.name not in done:
+                yield sink.name, partial(sink.send, notification)
+
+    def _conclude(self, trial: Trial) -> Ending:
+        """All parts have spoken."""
+        self._report(trial, trial.away)
         decision = decide(
-            verdicts,
-            job.running.number,
-            self._policy.limited_to(route.max_attempts),
+            list(trial.verdicts.values()),
+            trial.job.running.number,
+            self._policy.limited_to(trial.route.max_attempts),
             now=self._clock(),
             jitter=self._jitter(),
-            hold_at=self._hold_at(job, route),
+            hold_at=self._hold_at(trial.job, trial.route),
         )
-        return self._settle(job, decision, frozenset(done))
+        return decision, trial.done
 
-    def _parts(self, job: Job, route: Route) -> Iterator[tuple[str, Callable[[], object]]]:
-        """What has not succeeded yet."""
-        notification = job.attempt.notification
-        parts: dict[str, Callable[[], object]] = {HANDLER: partial(route.handler, notification, job.running)}
-        parts |= {sink.name: partial(sink.send, notification) for sink in self._sinks}
-        return ((name, part) for name, part in parts.items() if name not in job.attempt.sinks_done)
-
-    def _report(self, route: Route, admission: Admission, away: bool) -> None:
-        change = self._holds.report(route, admission, away=away, now=self._clock())
+    def _report(self, trial: Trial, away: bool) -> None:
+        """Tell once whether a receiver was away: it holds the route, or ends the hold."""
+        if trial.reported:
+            return
+        trial.reported = True
+        change = self._holds.report(trial.route, trial.admission, away=away, now=self._clock())
         if change is Change.HELD:
-            logger.warning("a receiver is away: %s is held", route, extra={"action": "route_held"})
+            logger.warning("a receiver is away: %s is held", trial.route, extra={"action": "route_held"})
         if change is Change.RELEASED:
-            logger.info("the receiver is back: %s goes on", route, extra={"action": "route_released"})
+            logger.info("the receiver is back: %s goes on", trial.route, extra={"action": "route_released"})
 
     def _hold_at(self, job: Job, route: Route) -> datetime:
         """When a held notification may come again.
@@ -185,34 +214,17 @@ class Handling:
         return self._holds.next_probe(route, now)
 
     def _settle(self, job: Job, decision: Decision, done: frozenset[str]) -> Attempt | None:
-        ended = self._insist(partial(self._settle_by_newest_lease, job, decision, done))
-        self._record(job, decision, ended is not None and ended.settled)
-        return None if ended is None else ended.attempt
+        return self._ended(job, self._settler.settle(job, decision, done), decision.reason)
 
-    def _settle_by_newest_lease(self, job: Job, decision: Decision, done: frozenset[str]) -> _End:
-        """The dispatcher may have adopted a new lease of the row since ours was read."""
-        attempt = job.attempt
-        while not (settled := self._inbox.settle(attempt, decision, done)) and job.attempt is not attempt:
-            attempt = job.attempt
-        return _End(attempt, settled)
+    def _ended(self, job: Job, end: End | None, reason: str) -> Attempt | None:
+        """``reason`` is for an end that the store never took."""
+        if end is None:
+            self._record(job, Settled.LOST, reason)
+            return None
+        self._record(job, Settled.LOST if end.decision is None else outcome_of(end.decision), end.reason)
+        return end.attempt
 
-    def _insist(self, call: Callable[[], Result]) -> Result | None:
-        """Repeat what the store cannot do now, until it can or the process closes (None).
-
-        However long the store is away, what a handler has done is not forgotten: nobody else can lease the row
-        meanwhile, and if somebody does before us, the lease's number says so.
-        """
-        seconds = INSIST_FIRST_SECONDS
-        while True:
-            try:
-                return call()
-            except Unavailable:
-                if self.closing.wait(seconds * (0.5 + self._jitter())):
-                    return None
-                seconds = min(2 * seconds, INSIST_MAX_SECONDS)
-
-    def _record(self, job: Job, decision: Decision, settled: bool) -> None:
-        outcome = outcome_of(decision) if settled else Settled.LOST
+    def _record(self, job: Job, outcome: Settled, reason: str) -> None:
         notification = job.attempt.notification
         with self._lock:
             self._tally[outcome] += 1
@@ -228,20 +240,13 @@ class Handling:
                 "tenant": notification.tenant.name,
                 "key": notification.key.hex(),
                 "attempt": job.attempt.number,
-                "reason": decision.reason,
+                "reason": reason,
             },
         )
 
 
-def _verdict(part: Callable[[], object]) -> Verdict:
-    try:
-        return read_answer(part())
-    except (Exception, SystemExit) as error:  # around a handler; SystemExit: the process is not its to end
-        return read_error(error)
-
-
-def _lane(notification: Notification) -> Lane:
-    return Lane(notification.tenant, notification.topic)
+def _handler(trial: Trial) -> Part:
+    return partial(trial.route.handler, trial.job.attempt.notification, trial.job.running)
 
 
 def _unrouted(notification: Notification) -> Dead:

@@ -10,12 +10,20 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from subscriber.model import Attempt, Lane, Notification
-from subscriber.routes import NO_CLIENT, PlatformClients, Route, RunningAttempt
+from subscriber.model import Attempt, Lane, Tenant
+from subscriber.routes import (
+    NO_CLIENT,
+    NO_NETWORK,
+    PlatformClient,
+    PlatformClients,
+    Route,
+    RoutingTable,
+    RunningAttempt,
+)
 from subscriber.store import Clock, Inbox
 
 LEASE_SECONDS = 30.0  # how long a crash delays what was running; long beside the 5 s that a busy store may take
@@ -38,23 +46,25 @@ class Leases:
     def __init__(
         self,
         inbox: Inbox,
-        match: Callable[[Notification], Route | None],
+        table: RoutingTable,
         clock: Clock,
         seconds: float = LEASE_SECONDS,
         platform_client: PlatformClients = lambda tenant: NO_CLIENT,
     ) -> None:
         self._platform_client = platform_client
         self._inbox = inbox
-        self._match = match
+        self._table = table
         self._clock = clock
         self._seconds = seconds
         self._lock = threading.Lock()
         self._jobs: dict[int, Job] = {}
 
     def take(self, lanes: Sequence[Lane], limit: int) -> list[Job]:
-        """Lease up to ``limit`` rows of these lanes; returns those that do not run here yet."""
+        """Lease up to ``limit`` rows of these lanes, in order where that is kept; returns those not running here."""
         renew_at = self._next_renewal()
-        attempts = self._inbox.lease(lanes, limit, self._seconds)
+        patterns = {lane: self._table.ordered_over(lane) for lane in lanes}
+        ordered = {lane: over for lane, over in patterns.items() if over}
+        attempts = self._inbox.lease(lanes, limit, self._seconds, ordered)
         with self._lock:
             jobs = [self._adopt(attempt, renew_at) for attempt in attempts]
         return [job for job in jobs if job is not None]
@@ -91,11 +101,18 @@ class Leases:
             known.attempt, known.renew_at = attempt, renew_at
             known.running.lease_until = attempt.lease_until
             return None
-        client = self._platform_client(attempt.notification.tenant)
-        running = RunningAttempt(attempt.number, attempt.lease_until, client)
-        job = Job(attempt, self._match(attempt.notification), running, renew_at)
+        route = self._table.match(attempt.notification)
+        running = RunningAttempt(
+            attempt.number, attempt.lease_until, self._client(attempt.notification.tenant, route)
+        )
+        job = Job(attempt, route, running, renew_at)
         self._jobs[attempt.seq] = job
         return job
+
+    def _client(self, tenant: Tenant, route: Route | None) -> PlatformClient:
+        if route is not None and route.transactional:
+            return NO_NETWORK
+        return self._platform_client(tenant)
 
     def _next_renewal(self) -> float:
         return time.monotonic() + self._seconds / RENEWALS

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -14,7 +13,7 @@ from subscriber.dispatcher.leases import Job
 from subscriber.handlers import keep
 from subscriber.model import Attempt
 from subscriber.routes import Route, RunningAttempt
-from tests.dispatcher.stories import NOW, notification
+from tests.dispatcher.stories import NOW, notification, until
 
 SLOW, QUICK = Route(handler=keep), Route(handler=keep)
 
@@ -32,14 +31,6 @@ def at_work(crew: Crew) -> Iterator[Crew]:
     finally:
         crew.withdraw()
         assert crew.join(5)
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for something that is bound to happen."""
-    give_up_at = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < give_up_at, "it never happened"
-        time.sleep(0.002)
 
 
 class Work:

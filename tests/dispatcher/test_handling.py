@@ -38,7 +38,7 @@ class Bench:
     def build(self, handler: Handler = keep, latest_only: bool = False) -> Handling:
         self.route = Route(handler=handler, latest_only=latest_only)
         table = RoutingTable([self.route])
-        self.leases = Leases(self.inbox, table.match, self.clock, SECONDS)
+        self.leases = Leases(self.inbox, table, self.clock, SECONDS)
         return Handling(
             self.inbox,
             table,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriber.dispatcher.lanes import Rotation, is_paused, pauses_of
+from subscriber.dispatcher.lanes import Rotation, is_paused, lane_of, pauses_of
 from subscriber.model import Lane, Tenant
 from subscriber.store import Pause
+from tests.dispatcher.stories import notification
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -20,11 +22,13 @@ def lane(tenant: str, topic: str = "t") -> Lane:
     return Lane(Tenant("mindsphere", tenant), topic)
 
 
-def turn(rotation: Rotation, lanes: list[Lane], rows: int) -> list[Lane]:
-    """One turn over lanes that all have many rows: whose rows are leased."""
+def turn(rotation: Rotation, lanes: list[Lane], room: int, barren: Container[Lane] = ()) -> list[Lane]:
+    """One turn over lanes that have many rows, or yield none: whose rows are leased."""
     ordered = rotation.order(lanes)
-    rotation.served(ordered, rows)
-    return [ordered[row % len(ordered)] for row in range(rows)]
+    yielding = [entry for entry in ordered if entry not in barren]
+    leased = [yielding[row % len(yielding)] for row in range(room)] if yielding else []
+    rotation.served(ordered, leased, room)
+    return leased
 
 
 def test_each_tenant_has_a_lane_served_before_any_has_a_second() -> None:
@@ -73,8 +77,42 @@ def test_tenants_that_went_away_are_forgotten() -> None:
 def test_a_turn_that_leased_nothing_changes_nothing() -> None:
     rotation, lanes = Rotation(), [lane("ta"), lane("tb")]
     before = rotation.order(lanes)
-    rotation.served(before, 0)
+    rotation.served(before, [], 4)
     assert rotation.order(lanes) == before
+
+
+def test_lanes_that_yield_nothing_cost_the_others_no_place() -> None:
+    rotation, silent = Rotation(), [lane(f"s{number}") for number in range(5)]
+    lanes = [*silent, lane("ta"), lane("tb"), lane("tz")]
+    served = [entry.tenant.name for _ in range(3) for entry in turn(rotation, lanes, 2, silent)]
+    assert Counter(served) == {"ta": 2, "tb": 2, "tz": 2}
+
+
+def test_a_tenant_whose_lane_yielded_nothing_is_first_with_its_next_lane() -> None:
+    rotation = Rotation()
+    barren = [lane("ta", "1"), lane("ta", "2")]
+    lanes = [*barren, lane("ta", "3"), *(lane(f"tb{number}") for number in range(9))]
+    served = [turn(rotation, lanes, 1, barren)[0] for _ in range(4)]
+    assert served.index(lane("ta", "3")) == 2, "two turns for two lanes in vain, though nine others wait"
+    assert [entry.tenant.name for entry in served] == ["tb0", "tb1", "ta", "tb2"], "the others lost no place by it"
+
+
+@given(
+    tenants=st.integers(1, 5), topics=st.integers(1, 4), room=st.integers(1, 8), barren=st.sets(st.integers(0, 19))
+)
+def test_nobody_starves_beside_lanes_that_yield_nothing(
+    tenants: int, topics: int, room: int, barren: set[int]
+) -> None:
+    rotation = Rotation()
+    lanes = [lane(f"t{number}", f"topic{topic}") for number in range(tenants) for topic in range(topics)]
+    silent = {entry for position, entry in enumerate(lanes) if position in barren}
+    turns = 4 * tenants * topics
+    served = {entry for _ in range(turns) for entry in turn(rotation, lanes, room, silent)}
+    assert served == set(lanes) - silent
+
+
+def test_a_notification_is_in_the_lane_of_its_tenant_and_topic() -> None:
+    assert lane_of(notification("custaa", "t")) == lane("custaa", "t")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from subscriber.store import Store
 from tests.dispatcher.stories import FaultyInbox, TurnableClock, notification, open_new_store
 
 ROUTE = Route(handler=keep)
-MATCH = RoutingTable([ROUTE]).match
+TABLE = RoutingTable([ROUTE])
 SECONDS = 30.0
 
 
@@ -50,13 +50,13 @@ def is_due(job: Job) -> None:
 
 
 def test_a_leased_row_comes_with_its_route_and_what_the_handler_sees(store: Store, clock: TurnableClock) -> None:
-    job = take_one(store, Leases(store.inbox, MATCH, clock, SECONDS))
+    job = take_one(store, Leases(store.inbox, TABLE, clock, SECONDS))
     assert job.route is ROUTE
     assert (job.running.number, job.running.lease_until) == (1, clock() + timedelta(seconds=SECONDS))
 
 
 def test_a_renewal_moves_the_end_that_the_handler_sees(store: Store, clock: TurnableClock) -> None:
-    leases = Leases(store.inbox, MATCH, clock, SECONDS)
+    leases = Leases(store.inbox, TABLE, clock, SECONDS)
     job = take_one(store, leases)
     clock.forward(seconds=20)
     is_due(job)
@@ -68,7 +68,7 @@ def test_a_renewal_moves_the_end_that_the_handler_sees(store: Store, clock: Turn
 
 def test_what_has_used_less_than_a_third_of_its_lease_is_left_alone(store: Store, clock: TurnableClock) -> None:
     inbox = FaultyInbox(store.inbox)
-    leases = Leases(inbox, MATCH, clock, SECONDS)
+    leases = Leases(inbox, TABLE, clock, SECONDS)
     take_one(store, leases)
     inbox.refused = {"extend"}
     leases.renew()
@@ -76,10 +76,10 @@ def test_what_has_used_less_than_a_third_of_its_lease_is_left_alone(store: Store
 
 
 def test_a_lost_lease_is_not_renewed_again(store: Store, clock: TurnableClock) -> None:
-    leases = Leases(store.inbox, MATCH, clock, SECONDS)
+    leases = Leases(store.inbox, TABLE, clock, SECONDS)
     job = take_one(store, leases)
     clock.forward(seconds=SECONDS + 1)
-    Leases(store.inbox, MATCH, clock, SECONDS).take(lanes(store), 1)
+    Leases(store.inbox, TABLE, clock, SECONDS).take(lanes(store), 1)
     is_due(job)
     leases.renew()
     assert job.renew_at > time.monotonic() + 1e6
@@ -87,7 +87,7 @@ def test_a_lost_lease_is_not_renewed_again(store: Store, clock: TurnableClock) -
 
 def test_a_renewal_that_failed_is_due_again(store: Store, clock: TurnableClock) -> None:
     inbox = FaultyInbox(store.inbox)
-    leases = Leases(inbox, MATCH, clock, SECONDS)
+    leases = Leases(inbox, TABLE, clock, SECONDS)
     job = take_one(store, leases)
     is_due(job)
     inbox.refused = {"extend"}
@@ -102,7 +102,7 @@ def test_a_renewal_that_failed_is_due_again(store: Store, clock: TurnableClock) 
 def test_a_row_that_comes_up_while_it_still_runs_here_goes_on_under_its_new_lease(
     store: Store, clock: TurnableClock
 ) -> None:
-    leases = Leases(store.inbox, MATCH, clock, SECONDS)
+    leases = Leases(store.inbox, TABLE, clock, SECONDS)
     job = take_one(store, leases)
     old = job.attempt
     clock.forward(seconds=SECONDS + 1)
@@ -114,7 +114,7 @@ def test_a_row_that_comes_up_while_it_still_runs_here_goes_on_under_its_new_leas
 def test_a_settled_row_that_was_leased_before_its_job_was_let_go_becomes_a_new_job(
     store: Store, clock: TurnableClock
 ) -> None:
-    leases = Leases(store.inbox, MATCH, clock, SECONDS)
+    leases = Leases(store.inbox, TABLE, clock, SECONDS)
     job = take_one(store, leases)
     ended = job.attempt
     store.inbox.settle(ended, Retry(clock(), "again"))
@@ -125,7 +125,7 @@ def test_a_settled_row_that_was_leased_before_its_job_was_let_go_becomes_a_new_j
 
 
 def test_a_job_let_go_is_leased_like_any_other_row(store: Store, clock: TurnableClock) -> None:
-    leases = Leases(store.inbox, MATCH, clock, SECONDS)
+    leases = Leases(store.inbox, TABLE, clock, SECONDS)
     job = take_one(store, leases)
     store.inbox.settle(job.attempt, Retry(clock(), "again"))
     assert leases.release(job, job.attempt) is None
