@@ -3,87 +3,29 @@
 from __future__ import annotations
 
 import logging
-import socket
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
-import orjson
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_structured
 from cloudevents.core.formats.json import JSONFormat
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from subscriber.errors import HandlerError, SettingsError, SinkUnavailable
-from subscriber.model import Dead, Identity, Notification, Tenant
-from subscriber.routes import HANDLER, Handler, RunningAttempt, Sink
-from subscriber.sinks import cloud_event, forward
+from subscriber.model import Dead
+from subscriber.routes import HANDLER, Handler, Sink
+from subscriber.sinks import forward
+from tests.sinks.samples import ATTEMPT, NOTIFICATION, NOW, free_port
 from tests.small_receiver import SmallReceiver
 
-NOW = datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
 SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
-ATTEMPT = RunningAttempt(1, NOW)
-NOTIFICATION = Notification(
-    tenant=Tenant("mindsphere", "custaa"),
-    key=b"\x01\xff",
-    identity=Identity.TIMED,
-    repeat=2,
-    topic="mdsp.core.assetmanagement.v1.pubsub.asset.ext.notification",
-    channel="ch",
-    source="a1b2",
-    action="CREATE",
-    occurred_at=NOW - timedelta(minutes=1, milliseconds=250),
-    received_at=NOW,
-    body=b'{"value": 1.10, "id": 123456789012345678901234567890, "name": "M\xc3\xbcnchen"}',
-)
-BARE = replace(NOTIFICATION, channel="", source="", action="", occurred_at=None, repeat=0)
 
 
 @pytest.fixture
 def receiver() -> Iterator[SmallReceiver]:
     with SmallReceiver() as receiver:
         yield receiver
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def test_a_notification_becomes_a_cloud_event_of_the_contracts_shape() -> None:
-    assert orjson.loads(cloud_event(NOTIFICATION, b'{"a": 1}')) == {
-        "specversion": "1.0",
-        "id": "01ff",
-        "source": "/mindsphere/custaa",
-        "type": "mdsp.core.assetmanagement.v1.pubsub.asset.ext.notification",
-        "subject": "a1b2",
-        "time": "2026-03-02T10:28:59.750000Z",
-        "datacontenttype": "application/json",
-        "tenant": "custaa",
-        "platform": "mindsphere",
-        "channel": "ch",
-        "action": "CREATE",
-        "repeat": 2,
-        "data": {"a": 1},
-    }
-
-
-def test_what_a_notification_does_not_have_is_left_out_and_time_falls_back_to_its_reception() -> None:
-    event = orjson.loads(cloud_event(BARE, b"[]"))
-    assert not event.keys() & {"subject", "channel", "action"}
-    assert event["time"] == "2026-03-02T10:30:00Z"
-    assert (event["repeat"], event["data"]) == (0, [])
-
-
-@pytest.mark.parametrize("data", [b"null", b'"text"', b"[1, 2]", b"12345678901234567890123", b'{"a": 1.10}'])
-def test_data_is_the_payload_byte_by_byte(data: bytes) -> None:
-    assert cloud_event(BARE, data).endswith(b'"data": ' + data + b"}")
-
-
-def test_tenants_of_any_name_make_a_valid_source() -> None:
-    named = replace(BARE, tenant=Tenant("pelion", "a/b c?"))
-    assert orjson.loads(cloud_event(named, b"1"))["source"] == "/pelion/a%2Fb%20c%3F"
 
 
 def test_the_receiver_reads_the_event_with_the_public_library(receiver: SmallReceiver) -> None:
@@ -224,3 +166,11 @@ def test_a_short_secret_works_and_is_warned_about(caplog: pytest.LogCaptureFixtu
     [record] = caplog.records
     assert record.__dict__["action"] == "weak_secret"
     assert "short: 5 bytes" in record.getMessage()
+
+
+def test_after_closing_it_connects_anew(receiver: SmallReceiver) -> None:
+    sink = forward(receiver.url)
+    sink.send(NOTIFICATION)
+    sink.close()
+    assert sink.send(NOTIFICATION) is None
+    assert len({request.connection for request in receiver.requests}) == 2

@@ -1,9 +1,6 @@
-"""Ready-made ways to hand notifications on.
+"""Handing notifications on by HTTP: one signed POST each.
 
-A sink stands in two places: configured (``FORWARD_URL``) it gets every routed notification beside its handler; as a
-route's handler it gets that route's. It never changes a payload: the receiver gets the very bytes we got.
-
-Documents: CloudEvents 1.0.2, JSON format and HTTP binding in structured mode; Standard Webhooks 1.0 for signatures.
+Documents: CloudEvents 1.0.2, HTTP binding in structured mode; Standard Webhooks 1.0 for signatures.
 Receivers are reached as ``transport`` does it: proxies of the environment (HTTPS_PROXY, NO_PROXY) are honoured,
 certificates always verified (private authorities by REQUESTS_CA_BUNDLE), redirects not followed.
 """
@@ -15,15 +12,14 @@ import logging
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from cloudevents.core.formats.json import JSONFormat
-from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks.webhooks import Webhook
 
 from subscriber.errors import HandlerError, PlatformUnavailable, SettingsError, SinkUnavailable
 from subscriber.model import Dead, Notification
 from subscriber.routes import RunningAttempt
+from subscriber.sinks.event import CONTENT_TYPE, PRUNED, cloud_event
 from subscriber.transport import Transport
 
 logger = logging.getLogger(__name__)
@@ -86,7 +82,7 @@ class Forward:
         410, 429, 5xx. Raises ``HandlerError`` if it answers anything else.
         """
         if notification.body is None:
-            return Dead("pruned", "its body was removed after PAYLOAD_RETENTION_DAYS: there is nothing to hand on")
+            return PRUNED
         body = cloud_event(notification, notification.body)
         status = self._post(self._headers(notification.id, body), body)
         if status in AWAY_STATUSES:
@@ -95,8 +91,12 @@ class Forward:
             raise HandlerError(f"the receiver answered {status}", reason="refused_by_receiver")
         return None
 
+    def close(self) -> None:
+        """Let go of all connections; a later ``send`` makes new ones."""
+        self._transport.close()
+
     def _headers(self, id: str, body: bytes) -> dict[str, str]:
-        headers = {"Content-Type": JSONFormat.CONTENT_TYPE, "webhook-id": id}
+        headers = {"Content-Type": CONTENT_TYPE, "webhook-id": id}
         if self._signer is not None:
             now = self._clock()
             headers["webhook-timestamp"] = str(int(now.timestamp()))
@@ -114,29 +114,6 @@ class Forward:
             return self._transport.send("POST", self._path, headers, body).status
         except PlatformUnavailable as error:
             raise SinkUnavailable(error.detail) from error
-
-
-def cloud_event(notification: Notification, data: bytes) -> bytes:
-    """The notification as a CloudEvent in JSON; ``data`` is its JSON text, taken over byte by byte.
-
-    The library writes the attributes. It would write the data too, but only parsed, and numbers would change on the
-    way (large integers become floats). Empty attributes are left out: the specification wants none.
-    """
-    attributes = {
-        "id": notification.key.hex(),
-        "source": "/" + "/".join(quote(part, safe="") for part in notification.tenant),
-        "type": notification.topic,
-        "subject": notification.source,
-        "time": notification.occurred_at or notification.received_at,
-        "datacontenttype": JSONFormat.DEFAULT_CONTENT_TYPE,
-        "tenant": notification.tenant.name,
-        "platform": notification.platform,
-        "channel": notification.channel,
-        "action": notification.action,
-        "repeat": notification.repeat,
-    }
-    filled = {name: value for name, value in attributes.items() if value != ""}
-    return JSONFormat().write(CloudEvent(filled))[:-1] + b', "data": ' + data + b"}"
 
 
 def _url_problems(url: str) -> list[str]:
