@@ -105,8 +105,8 @@ def on_starting(server: Arbiter) -> None:
     server.exclusive = Exclusive()
     try:
         server.exclusive.take_port(settings.host, settings.port)
-        if settings.database_url.startswith("sqlite:///"):
-            server.exclusive.take_database(settings.database_url.removeprefix("sqlite:///"))
+        if settings.sqlite_path:  # PostgreSQL is made for many
+            server.exclusive.take_database(settings.sqlite_path)
         open_store(settings.database_url).close()  # its schema fits; each worker opens its own
         if settings.tls:
             Certificate(settings.tls_cert_file, settings.tls_key_file)

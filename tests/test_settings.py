@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from subscriber.errors import SettingsError
-from subscriber.settings import MASK, MindSphereSettings, Settings
+from subscriber.settings import MASK, Settings
 
 CREDENTIALS = {
     "MDSP_KEY_STORE_CLIENT_ID": "acmeop-alarmapi-v1.4.2",
@@ -16,17 +20,13 @@ CREDENTIALS = {
     "MDSP_OS_VM_APP_VERSION": "v1.4.2",
 }
 
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
 
 def problems(**environ: str) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environ(environ)
     return caught.value.problems
-
-
-def mindsphere(**changes: str) -> MindSphereSettings:
-    found = Settings.from_environ(CREDENTIALS | changes).mindsphere
-    assert found is not None
-    return found
 
 
 def test_without_any_variable_the_defaults_work_and_mindsphere_is_off() -> None:
@@ -56,63 +56,6 @@ def test_an_empty_variable_counts_as_absent() -> None:
     assert Settings.from_environ({"PORT": " "}).port == 8080
 
 
-def test_the_hosting_tenant_comes_from_the_client_id() -> None:
-    got = mindsphere()
-    assert got.host_tenant == "acmeop"
-    assert got.issuer_zones == ("core", "acmeop") == got.trusted_tenants
-    assert got.required_scopes == ("alarmapi.notify",)
-
-
-def test_a_host_tenant_that_contradicts_the_credentials_is_refused_with_the_handover_explained() -> None:
-    (problem,) = problems(**CREDENTIALS, MDSP_HOST_TENANT="acmedv")
-    assert "acmedv" in problem and "acmeop" in problem and "handover" in problem
-
-
-def test_a_client_id_of_another_layout_needs_the_host_tenant_said() -> None:
-    environ = CREDENTIALS | {"MDSP_KEY_STORE_CLIENT_ID": "custom"}
-    assert "MDSP_HOST_TENANT" in problems(**environ)[0]
-    assert mindsphere(MDSP_KEY_STORE_CLIENT_ID="custom", MDSP_HOST_TENANT="acmeop").host_tenant == "acmeop"
-
-
-def test_addresses_follow_region_and_domain() -> None:
-    got = mindsphere(MDSP_REGION="cn1", MDSP_DOMAIN="example.cn")
-    assert got.gateway_url == "https://gateway.cn1.example.cn"
-    assert got.issuer("core") == "https://core.piam.cn1.example.cn/oauth/token"
-    assert got.keys_url("acmeop") == "https://acmeop.piam.cn1.example.cn/token_keys"
-    assert got.major == "v1"
-
-
-@pytest.mark.parametrize(
-    "topic", ["alarms", "mdsp.core.x.1.pubsub.a", "MDSP.core.x.v1.pubsub.a", "mdsp." + "a" * 300]
-)
-def test_a_topic_outside_the_naming_convention_is_refused(topic: str) -> None:
-    assert "naming convention" in problems(**CREDENTIALS, MDSP_TOPICS=topic)[0]
-
-
-def test_a_version_without_its_v_is_warned_about() -> None:
-    environ = CREDENTIALS | {"MDSP_OS_VM_APP_VERSION": "1.4.2", "MDSP_KEY_STORE_CLIENT_ID": "acmeop-alarmapi-1.4.2"}
-    (warning,) = Settings.from_environ(environ).warnings
-    assert "leading v" in warning
-
-
-@pytest.mark.parametrize(
-    ("change", "needle"),
-    [
-        ({"MDSP_KEY_STORE_CLIENT_SECRET": ""}, "MDSP_KEY_STORE_CLIENT_SECRET"),
-        ({"MDSP_OS_VM_APP_NAME": ""}, "MDSP_OS_VM_APP_NAME"),
-        ({"MDSP_PIAM_URL": "https://fixed.example"}, "{tenant}"),
-        ({"MDSP_URI_TEMPLATE": "{gateway}/x"}, "{endpoint}"),
-        ({"MDSP_URI_TEMPLATE": "{gate}/{endpoint}"}, "{gate}"),
-        ({"MDSP_BROKER_PATH": "broker"}, "MDSP_BROKER_PATH"),
-        ({"MDSP_REQUIRED_SCOPES": " , "}, "MDSP_REQUIRED_SCOPES"),
-        ({"MDSP_PROVISIONING_ACTION": "action"}, "MDSP_PROVISIONING_ACTION"),
-        ({"MDSP_TENANT_POLL_SECONDS": "1"}, "MDSP_TENANT_POLL_SECONDS"),
-    ],
-)
-def test_an_unusable_platform_setting_is_named(change: dict[str, str], needle: str) -> None:
-    assert any(needle in problem for problem in problems(**(CREDENTIALS | change)))
-
-
 def test_settings_that_would_forget_a_key_too_early_are_refused() -> None:
     assert "twice" in problems(DEAD_RETENTION_DAYS="6")[0]
     assert "HORIZON_MARGIN_DAYS" in problems(HORIZON_MARGIN_DAYS="0")[0]
@@ -131,9 +74,10 @@ def test_secrets_never_show() -> None:
     assert ("METRICS_TOKEN", MASK, "environment") in [row[:3] for row in settings.table()]
 
 
-def test_a_bad_secret_is_not_quoted() -> None:
-    (problem,) = problems(DATABASE_URL="postgres://u:canary@h/d")
-    assert "canary" not in problem
+@pytest.mark.parametrize("name", ["DATABASE_URL", "AMQP_URL", "FORWARD_URL"])
+def test_a_bad_secret_is_not_quoted(name: str) -> None:
+    (problem,) = problems(**{name: "ftp://u:canary@h/d"})
+    assert name in problem and "canary" not in problem
 
 
 def test_every_value_is_listed_with_its_origin() -> None:
@@ -156,7 +100,75 @@ def test_the_service_s_own_address_is_one_or_is_asked_of_the_agent() -> None:
     assert "PUBLIC_URL" in problems(PUBLIC_URL="grok")[0]
 
 
-def test_a_template_that_names_our_own_address_needs_one() -> None:
-    environ = CREDENTIALS | {"MDSP_URI_TEMPLATE": "{public}/{endpoint}"}
-    assert problems(**environ) == ["MDSP_URI_TEMPLATE uses {public}: set PUBLIC_URL, to an address or to ngrok"]
-    assert Settings.from_environ(environ | {"PUBLIC_URL": "ngrok"}).mindsphere
+POSTGRES = {
+    "name": "alarms-db",
+    "tags": ["postgresql"],
+    "credentials": {"uri": "postgres://u:canary@db.example:5432/i"},
+}
+RABBIT = {"name": "alarms-mq", "tags": ["rabbitmq"], "credentials": {"uri": "amqps://u:canary@mq.example/v"}}
+
+
+def bound(**services: object) -> dict[str, str]:
+    return {"VCAP_APPLICATION": "{}", "VCAP_SERVICES": json.dumps({label: [one] for label, one in services.items()})}
+
+
+def test_without_a_word_the_bound_services_are_used() -> None:
+    settings = Settings.from_environ(bound(whatever=POSTGRES, else_=RABBIT))
+    assert settings.database_url == "postgres://u:canary@db.example:5432/i"
+    assert settings.amqp_url == "amqps://u:canary@mq.example/v"
+    assert settings.sqlite_path == ""
+
+
+def test_the_origin_of_an_address_is_the_bound_service_and_its_password_is_masked() -> None:
+    settings = Settings.from_environ(bound(whatever=POSTGRES, else_=RABBIT))
+    shown = {name: (value, origin) for name, value, origin, _ in settings.table()}
+    assert shown["DATABASE_URL"] == (f"postgres://u:{MASK}@db.example:5432/i", "bound service alarms-db")
+    assert shown["AMQP_URL"] == (f"amqps://u:{MASK}@mq.example/v", "bound service alarms-mq")
+    assert "canary" not in repr(settings) + str(settings.table())
+
+
+def test_what_the_environment_says_comes_before_what_is_bound() -> None:
+    said = {"DATABASE_URL": "postgresql://me@here/mine", "AMQP_URL": "amqp://there"}
+    settings = Settings.from_environ(bound(whatever=POSTGRES, else_=RABBIT) | said)
+    assert (settings.database_url, settings.amqp_url) == ("postgresql://me@here/mine", "amqp://there")
+    assert settings.origins["DATABASE_URL"] == "environment"
+
+
+def test_several_bound_databases_are_refused_by_name_unless_one_is_chosen() -> None:
+    environ = bound(a=POSTGRES, b=POSTGRES | {"name": "other-db"})
+    (problem,) = problems(**environ)
+    assert "alarms-db, other-db" in problem and "DATABASE_URL" in problem and "canary" not in problem
+    assert Settings.from_environ(environ | {"DATABASE_URL": "postgres://h/d"}).database_url == "postgres://h/d"
+
+
+def test_bindings_that_cannot_be_read_are_a_problem_beside_others() -> None:
+    found = problems(VCAP_SERVICES="[canary", PORT="0", DATABASE_URL="postgres://h/d")
+    assert [problem.split()[0] for problem in found] == ["PORT:", "VCAP_SERVICES"]
+    assert "canary" not in str(found)
+
+
+def test_certificates_of_a_binding_become_a_file_and_the_server_has_to_prove_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    credentials = POSTGRES["credentials"] | {"cacrt": CERTIFICATE}  # type: ignore[operator]
+    settings = Settings.from_environ(bound(whatever=POSTGRES | {"credentials": credentials}))
+    (file,) = tmp_path.iterdir()
+    assert file.read_text() == CERTIFICATE
+    query = parse_qs(urlsplit(settings.database_url).query)
+    assert query == {"sslmode": ["verify-full"], "sslrootcert": [str(file)]}
+    (value,) = [value for name, value, _, _ in settings.table() if name == "DATABASE_URL"]
+    assert "sslmode=verify-full" in value and MASK in value
+
+
+def test_certificates_that_cannot_be_kept_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    credentials = POSTGRES["credentials"] | {"cacrt": CERTIFICATE}  # type: ignore[operator]
+    found = problems(**bound(whatever=POSTGRES | {"credentials": credentials}))
+    assert len(found) == 1 and "certificates cannot be written" in found[0]
+
+
+def test_the_exchange_has_a_name_that_a_broker_takes() -> None:
+    assert Settings.from_environ({}).amqp_exchange == "notifications"
+    for name in ("amq.topic", "x" * 256):
+        assert "AMQP_EXCHANGE" in problems(AMQP_EXCHANGE=name)[0]
