@@ -51,10 +51,8 @@ def balance(items: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]
     sent = list(items)
     kept = list(rows)
     seen = Counter(effects)
-    published = Counter((f"mindsphere/{item['tenant']}", item["body_sha256"]) for item in sent)
-    acknowledged = Counter(
-        (f"mindsphere/{item['tenant']}", item["body_sha256"]) for item in sent if item["acknowledged"]
-    )
+    published = Counter(_content(item) for item in sent)
+    acknowledged = Counter(_content(item) for item in sent if item["acknowledged"])
     accepted = Counter((row["tenant"], row["body_sha256"]) for row in kept)
     return Balance(
         published=len(sent),
@@ -71,3 +69,8 @@ def balance(items: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]
         handled_twice=seen.total() - len(seen),
         unhandled=sum(row["id"] not in seen for row in kept),
     )
+
+
+def _content(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Tenant as the inbox names it, and body. MindSphere's items do not name their platform."""
+    return f"{item.get('platform', 'mindsphere')}/{item['tenant']}", item["body_sha256"]

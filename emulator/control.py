@@ -20,7 +20,7 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.faults import NAMES, Fault, Faults
 from emulator.knobs import KnobError, Panel
-from emulator.ledger import Ledger
+from emulator.ledger import Book
 from emulator.timekeeper import Timekeeper
 
 LOG = logging.getLogger("emulator")
@@ -158,7 +158,7 @@ class Control:
         clock: Clock,
         timekeeper: Timekeeper,
         faults: Faults,
-        ledger: Ledger,
+        ledger: Book,
         panel: Panel,
         reset: Callable[[], Awaitable[None]],
         credentials: Callable[[str | None], Mapping[str, object]],

@@ -1,7 +1,8 @@
-"""The first minute: an emulated Message Broker delivers a burst to the service, and the books are checked.
+"""The first minute: emulated platforms deliver a burst to the service, and the books are checked.
 
-``python -m emulator.demo [--once]``. Starts the emulator and the service on loopback with three tenants, subscribes
-them, publishes to four topics with a fifth of the deliveries repeated and out of order, and says what happened.
+``python -m emulator.demo [--once]``. Starts the emulator and the service on loopback, subscribes three tenants of
+MindSphere and the two of Cumulocity, publishes to MindSphere's topics with a fifth of the deliveries repeated and out
+of order, lets Cumulocity's devices raise alarms and events, and says what happened.
 With ``--once`` the service is also stopped and started in the middle; the last line is the books as JSON, and the
 exit code is 0 only if they are even. Everything lives in ``var/demo``, which each start empties.
 """
@@ -36,6 +37,12 @@ TOPICS = (
     "mdsp.core.eventmanagement.v1.pubsub.eventnotification",
     "mdsp.core.timeseries.v1.pubsub.data.ingest",
 )
+CUMULOCITY_COUNT = 20  # alarms and events a tenant
+CUMULOCITY_TENANTS = ("cumulocity/t123", "cumulocity/t124")
+CUMULOCITY_TOPICS = ("alarms", "events")
+CUMULOCITY_SUBSCRIPTIONS = [
+    {"name": "demo", "subscriber": "service", "context": "tenant", "apis": [*CUMULOCITY_TOPICS]},
+]
 START_SECONDS = 40.0
 BURST_SECONDS = 90.0
 
@@ -78,12 +85,13 @@ class Demo:
         with interruptible():
             self._start_emulator()
             self._start_service()
-            self._say("subscribing three tenants")
+            self._say("subscribing five tenants")
             command(["register", "--apply", "--json"], self._environ)
-            self._publish(COUNT // 2)
+            wait_until("the Cumulocity consumers", self._connected, START_SECONDS)
+            self._publish(COUNT // 2, CUMULOCITY_COUNT // 2)
             if once:
                 self._restart_in_the_middle()
-            self._publish(COUNT - COUNT // 2)
+            self._publish(COUNT - COUNT // 2, CUMULOCITY_COUNT - CUMULOCITY_COUNT // 2)
             self._settle()
         books = self._books()
         self._show(books)
@@ -117,6 +125,7 @@ class Demo:
             "PORT": str(port),
             "DATABASE_URL": f"sqlite:///{FOLDER}/subscriber.db",
             "FORWARD_URL": self._receiver.url,
+            "C8Y_SUBSCRIPTIONS": json.dumps(CUMULOCITY_SUBSCRIPTIONS),
         }
 
     def _start_service(self) -> None:
@@ -135,7 +144,13 @@ class Demo:
             raise Failed(f"the service ended with {code} instead of 0; see {FOLDER}/service.log")
         self._start_service()
 
-    def _publish(self, count: int) -> None:
+    def _connected(self) -> bool:
+        """What Cumulocity publishes before its consumers have been there is nobody's."""
+        topics = call(self._emulator + "/_control/cumulocity/topics")["items"]
+        clients = [int(consumer["clients"]) for topic in topics for consumer in topic["consumers"]]
+        return sum(clients) == len(CUMULOCITY_TENANTS)
+
+    def _publish(self, count: int, cumulocity_count: int) -> None:
         world = call(self._emulator + "/_control/credentials")["mindsphere"]
         tenants = [world["host_tenant"], *world["user_tenants"]][:3]
         self._say(f"publishing {count} messages to each of {len(tenants)} tenants and {len(TOPICS)} topics")
@@ -146,6 +161,10 @@ class Demo:
                     self._emulator + "/_control/publish",
                     document | {"duplicate": DUPLICATE, "reorder": REORDER},
                 )
+        for tenant in CUMULOCITY_TENANTS:
+            for topic in CUMULOCITY_TOPICS:
+                document = {"tenant": tenant, "topic": topic, "count": cumulocity_count}
+                call(self._emulator + "/_control/publish", document)
 
     def _ledger(self) -> dict[str, int]:
         return dict(call(self._emulator + "/_control/ledger"))

@@ -17,8 +17,9 @@ from emulator.journal import Journal
 
 NAMES = {
     "lost-ack": "the application's answer to a delivery is thrown away; the attempt counts as failed",
-    "api-5xx": "Message Broker and Token Manager answer 500",
-    "api-429": "Message Broker and Token Manager answer 429 with Retry-After",
+    "api-5xx": "the APIs (Message Broker, Token Manager, Pelion) answer 500",
+    "api-429": "the APIs answer 429 with Retry-After",
+    "ws-429": "WebSocket handshakes of Pelion answer 429, as if another were in progress",
     "token-throttle": "the Token Manager's token calls answer 429",
     "keys-down": "key servers drop the connection",
     "keys-slow": "key servers answer after EMU_SLOW_S real seconds",
@@ -30,6 +31,14 @@ NAMES = {
     "duplicate": "an acknowledged message is sent once more",
     "reorder": "a message falls back up to EMU_REORDER_PLACES places in its queue",
     "delay": "a first attempt waits up to EMU_DELAY_S",
+    "c8y-5xx": "Cumulocity's REST API answers 500",
+    "n2-down": "Cumulocity's messaging service answers 503, also to upgrades",
+    "n2-401": "an upgrade is refused with 401, however good its token is",
+    "n2-cut": "the consumer's connection breaks after a frame, without a word",
+    "n2-lost-ack": "an acknowledgement from a consumer is thrown away",
+    "n2-duplicate": "a frame is sent twice",
+    "n2-delay": "a message, and all behind it, waits up to EMU_DELAY_S",
+    "n2-slow": "a frame is held for EMU_SLOW_S real seconds",
     "outage": "the application cannot be reached: attempts are computed and journalled, not sent",
 }
 

@@ -85,6 +85,12 @@ class Journal:
             raise
         self.db.execute("COMMIT")
 
+    def extend(self, schema: str) -> None:
+        """A platform's own tables: ``CREATE … IF NOT EXISTS`` statements, so older state files gain them too."""
+        with self.transaction() as db:
+            for statement in schema.split(";"):
+                db.execute(statement)
+
     def remember(self, name: str, value: object) -> None:
         """Keep one JSON value under a name."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))

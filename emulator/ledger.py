@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from hashlib import sha256
+from typing import Protocol
 
 from emulator.journal import Journal
 
@@ -77,6 +78,9 @@ class Totals:
         if state is not State.PENDING:  # what is left over
             setattr(self, state.value, getattr(self, state.value) + count)
 
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*(getattr(self, entry.name) + getattr(other, entry.name) for entry in fields(Totals)))
+
     def as_json(self) -> dict[str, int]:
         return {
             "published": self.published,
@@ -86,6 +90,39 @@ class Totals:
             "pending": self.pending(),
             "dropped": self.dropped,
         }
+
+
+class Book(Protocol):
+    """What one platform sent, and what became of it."""
+
+    @property
+    def totals(self) -> Totals: ...
+
+    def items(self, after: int, limit: int) -> list[dict[str, object]]:
+        """Items numbered above ``after``, in order; each has ``number``."""
+        ...
+
+
+STRIDE = 10**15  # numbers of one book stay below; JSON readers keep whole numbers up to 9 * 10**15 exactly
+
+
+class Books:
+    """All platforms' books as one. An item's number tells its book too, so one cursor walks all."""
+
+    def __init__(self, books: Sequence[Book]) -> None:
+        self._books = books
+
+    @property
+    def totals(self) -> Totals:
+        return sum((book.totals for book in self._books), Totals())
+
+    def items(self, after: int, limit: int) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        for place, book in enumerate(self._books):
+            if len(found) < limit and after < (place + 1) * STRIDE:
+                items = book.items(max(0, after - place * STRIDE), limit - len(found))
+                found += [{**item, "number": place * STRIDE + int(str(item["number"]))} for item in items]
+        return found
 
 
 COLUMNS = "id, message, subscription, wake_at, rank, expires_at, resend, uri, state, attempts, acknowledged, outcome"

@@ -19,16 +19,23 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from emulator.addressing import addressed
 from emulator.clock import Anchor, Clock
 from emulator.control import PREFIX, Control, ControlError, check_caller, control_error, verb_routes
+from emulator.cumulocity.cockpit import Cockpit as CumulocityCockpit
+from emulator.cumulocity.directory import OWNER, DirectoryError
+from emulator.cumulocity.errors import Refused, refusal
+from emulator.cumulocity.platform import PREFIXES, Cumulocity
 from emulator.faults import Chance, Faults
 from emulator.journal import Journal, StateError
 from emulator.knobs import Knobs, Panel
-from emulator.ledger import Ledger
+from emulator.ledger import Books, Ledger
 from emulator.mindsphere.cockpit import Cockpit
 from emulator.mindsphere.errors import Handler, PlatformError, envelope
 from emulator.mindsphere.platform import MindSphere
 from emulator.mindsphere.registry import SEED_HOST, RegistryError
+from emulator.pelion.cockpit import Cockpit as PelionCockpit
+from emulator.pelion.platform import Pelion
 from emulator.timekeeper import Timekeeper
 
 LOG = logging.getLogger("emulator")
@@ -64,35 +71,60 @@ class Emulator:
         self.mindsphere = MindSphere(
             self.journal, self.ledger, self.clock, self.faults, chance, self.panel, config.app
         )
-        self.timekeeper = Timekeeper(self.clock, [self.mindsphere])
+        self.pelion = Pelion(self.journal, self.clock, self.faults, chance, self.panel)
+        self.cumulocity = Cumulocity(self.journal, self.clock, self.faults, chance, self.panel)
+        self.books = Books([self.ledger, self.cumulocity.book, self.pelion.queue])
+        self.timekeeper = Timekeeper(self.clock, [self.mindsphere, self.cumulocity, self.pelion])
+        self.cumulocity.messaging.on_alarm = self.timekeeper.nudge
         self.mindsphere.courier.on_alarm = self.timekeeper.nudge
+        self.pelion.on_alarm(self.timekeeper.nudge)
+        self._chance = chance
 
     def listening_at(self, url: str) -> None:
         """The address callers use; tokens and credentials name it."""
         self.mindsphere.addresses.public = url
+        self.cumulocity.public = url
+        self.pelion.public = url
 
     def routes(self) -> list[web.RouteDef]:
         control = Control(
             self.clock,
             self.timekeeper,
             self.faults,
-            self.ledger,
+            self.books,
             self.panel,
             self.reset,
             self.credentials,
         )
         cockpit = Cockpit(self.mindsphere, self.panel, self.timekeeper.nudge)
-        return [*verb_routes({**control.verbs(), **cockpit.verbs()}), *self.mindsphere.routes()]
+        pelion = PelionCockpit(self.pelion, self._chance, self.timekeeper.nudge)
+        cumulocity = CumulocityCockpit(self.cumulocity, self.timekeeper.nudge)
+        verbs = {**control.verbs(), **cockpit.verbs(), **cumulocity.verbs(), **pelion.verbs()}
+        homes = {"mindsphere": cockpit.publish, "cumulocity": cumulocity.publish, "pelion": pelion.publish}
+        verbs["POST", "/publish"] = addressed(homes)
+        for path, mindsphere, other in (
+            ("/provision", cockpit.provision, cumulocity.provision),
+            ("/deprovision", cockpit.deprovision, cumulocity.deprovision),
+        ):
+            verbs["POST", path] = addressed({"mindsphere": mindsphere, "cumulocity": other})
+        # MindSphere last: the paths of its gateway are the most general
+        platforms = (self.cumulocity, self.pelion, self.mindsphere)
+        return [*verb_routes(verbs), *(route for platform in platforms for route in platform.routes())]
 
     def credentials(self, tenant: str | None = None) -> Mapping[str, object]:
+        """Every platform's; ``tenant`` chooses on its own platform (``cumulocity/t124``, bare = MindSphere)."""
+        platform, slash, name = (tenant or SEED_HOST).rpartition("/")
         try:
-            return {"mindsphere": self.mindsphere.credentials(tenant or SEED_HOST)}
-        except RegistryError as error:
+            mindsphere = self.mindsphere.credentials(SEED_HOST if slash else name)
+            cumulocity = self.cumulocity.credentials(name if platform == "cumulocity" else OWNER)
+        except (RegistryError, DirectoryError) as error:
             raise ControlError(str(error)) from error
+        return {"mindsphere": mindsphere, "cumulocity": cumulocity, "pelion": self.pelion.credentials()}
 
     async def reset(self) -> None:
         """The seed world again: no messages, subscriptions or faults. Keys, credentials and the clock stay."""
         await self.mindsphere.courier.stop()
+        await self.pelion.stop()
         with self.journal.transaction() as db:
             self.ledger.clear()
             self.mindsphere.subscriptions.clear()
@@ -100,18 +132,29 @@ class Emulator:
             db.execute("DELETE FROM facts")
             self.faults.clear()
             self.mindsphere.registry.reset()
+            self.pelion.clear()
         self.panel.restore()
+        self.cumulocity.reset()
         self.mindsphere.courier.start()
+        self.pelion.start()
+
+    async def goodbye(self, app: web.Application) -> None:
+        """Before connections are cut: say so where a platform has a word for it."""
+        self.cumulocity.close_sockets()
+        await self.pelion.farewell()
 
     async def running(self, app: web.Application) -> AsyncIterator[None]:
         """An aiohttp cleanup context: everything that runs beside the requests."""
         await self.mindsphere.start()
+        self.pelion.start()
         ticking = asyncio.create_task(self.timekeeper.run())
         yield
         ticking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await ticking
+        await self.pelion.stop()
         await self.mindsphere.stop()
+        self.cumulocity.stop()
         self.ledger.flush()
         self.journal.close()
 
@@ -141,6 +184,7 @@ def build_app(config: Config) -> tuple[web.Application, Emulator]:
     app = web.Application(client_max_size=HANDLER_LIMIT, middlewares=[_errors(emulator.panel)])
     app.add_routes(emulator.routes())
     app.cleanup_ctx.append(emulator.running)
+    app.on_shutdown.append(emulator.goodbye)
     return app, emulator
 
 
@@ -154,6 +198,8 @@ def _errors(panel: Panel) -> Middleware:
                 return await _shape_control(request, handler, panel)
             return await handler(request)
         except web.HTTPNotFound:
+            if request.path.startswith(f"{PREFIXES[0]}/"):
+                return refusal(Refused(404, "general/Not Found", "there is nothing at this address"))
             return envelope(PlatformError("noMatch", "there is nothing at this address"))
         except web.HTTPMethodNotAllowed as error:
             response = envelope(PlatformError("methodNotAllowed", f"{error.method} is not allowed here"))

@@ -139,8 +139,8 @@ def _serve(config: server.Config) -> None:
 
 
 @main.command()
-@click.option("--tenant", multiple=True, help="Default: the host and all user tenants.")
-@click.option("--topic", multiple=True, help="Full name or aspecttype, assettype, asset, eventnotification, …")
+@click.option("--tenant", multiple=True, help="PLATFORM/NAME; bare = MindSphere, whose tenants are the default.")
+@click.option("--topic", multiple=True, help="asset, eventnotification, … or in full; cumulocity: alarms, events, …")
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="For each tenant and topic.")
 @click.option("--items", type=click.IntRange(1, 1000), default=1, show_default=True, help="Events per message.")
 @click.option("--duplicate", type=probability, help="Share sent again after the acknowledgement.")
@@ -180,7 +180,7 @@ def publish(
 @json_option
 @port_option
 def provision(tenants: tuple[str, ...], as_json: bool, port: int | None) -> None:
-    """Make the application available to TENANTS, and announce it."""
+    """Make the application available to TENANTS (bare = MindSphere), and announce it."""
     _print(call(_port(port), "/provision", {"tenants": tenants}), as_json)
 
 
@@ -189,7 +189,7 @@ def provision(tenants: tuple[str, ...], as_json: bool, port: int | None) -> None
 @json_option
 @port_option
 def deprovision(tenants: tuple[str, ...], as_json: bool, port: int | None) -> None:
-    """Take the application, and its subscriptions, from TENANTS."""
+    """Take the application from TENANTS (bare = MindSphere)."""
     _print(call(_port(port), "/deprovision", {"tenants": tenants}), as_json)
 
 
@@ -270,7 +270,7 @@ def reset(port: int | None) -> None:
 
 
 @main.command()
-@click.option("--tenant", help="The hosting tenant, e.g. the developer's; default: the operator's.")
+@click.option("--tenant", help="Whose: a hosting tenant, or cumulocity/NAME.")
 @click.option("--env", "as_env", is_flag=True, help="Print the subscriber's settings as KEY=VALUE.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (the default).")
 @port_option
@@ -298,7 +298,27 @@ def environment(answer: Mapping[str, object]) -> list[str]:
     """The subscriber's settings for this emulator, one ``KEY=VALUE`` each."""
     members = answer["mindsphere"]
     assert isinstance(members, dict)
-    return [f"{name}={members[member]}" for name, member in ENVIRONMENT.items()]
+    pelion = answer["pelion"]
+    assert isinstance(pelion, dict)
+    channels = json.dumps(pelion["channels"], separators=(",", ":"))
+    return [
+        *(f"{name}={members[member]}" for name, member in ENVIRONMENT.items()),
+        *cumulocity_environment(answer["cumulocity"]),
+        f"PELION_CHANNELS={channels}",
+    ]
+
+
+def cumulocity_environment(members: object) -> list[str]:
+    """The platform's own names, as it sets them in a microservice's container."""
+    assert isinstance(members, dict)
+    bootstrap = members["bootstrap"]
+    return [
+        f"C8Y_BASEURL={members['base_url']}",
+        "C8Y_MICROSERVICE_ISOLATION=MULTI_TENANT",
+        *(f"C8Y_BOOTSTRAP_{name.upper()}={bootstrap[name]}" for name in ("tenant", "user", "password")),
+        *(f"C8Y_{name.upper()}={members[name]}" for name in ("tenant", "user", "password")),
+        "APPLICATION_NAME=notification-hub",
+    ]
 
 
 @main.command()

@@ -11,10 +11,11 @@ from emulator.knobs import named
 from tests.emulator.running import ROOT
 
 PAGE = (ROOT / "docs" / "fidelity.md").read_text()
+ROW_ID = r"[ACDMP]\d+|N2-\d+(\.\d+)?"  # N2 rows are numbered as the sections of what they follow
 ROWS = {
     cells[0]: cells
     for line in PAGE.splitlines()
-    if (cells := [cell.strip() for cell in line.strip("|").split("|")]) and re.fullmatch(r"[ACM]\d+", cells[0])
+    if (cells := [cell.strip() for cell in line.strip("|").split("|")]) and re.fullmatch(ROW_ID, cells[0])
 }
 TESTS = sorted(set(re.findall(r"`(tests/[^`]+::[^`]+)`", PAGE)))
 MODULES = sorted(set(re.findall(r"`(emulator/[^`]+\.py)`", PAGE)))
@@ -30,13 +31,22 @@ LABELS = (
 )
 
 
-@pytest.mark.parametrize(("letter", "last"), [("C", 18), ("M", 79)])
+@pytest.mark.parametrize(("letter", "last"), [("C", 18), ("D", 46), ("M", 79), ("P", 51)])
 def test_no_row_is_missing(letter: str, last: int) -> None:
     found = {name for name in ROWS if name.startswith(letter)}
     assert found == {f"{letter}{number}" for number in range(1, last + 1)}
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if not name.startswith("M")])
+SECTIONS = {"3": 10, "4": 5, "5": 17}  # of the reference on Notification 2.0; 1, 2 and 6 to 9 are not divided
+
+
+def test_no_section_of_notification2_is_missing() -> None:
+    divided = {f"N2-{chapter}.{part}" for chapter, last in SECTIONS.items() for part in range(1, last + 1)}
+    found = {name for name in ROWS if name.startswith("N2-")}
+    assert found == divided | {f"N2-{chapter}" for chapter in "126789"}
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if not name.startswith(("M", "P"))])
 def test_every_behaviour_has_a_label_and_a_test(name: str) -> None:
     _, behaviour, label, _, tests = ROWS[name]
     assert behaviour and any(word in label for word in LABELS)
@@ -56,7 +66,7 @@ def test_a_rows_tests_cite_it_or_one_that_does_is_named(row: str) -> None:
 
 
 def test_every_knob_is_named_and_every_name_is_a_knob() -> None:
-    assert set(re.findall(r"`(EMU_[A-Z_]+)`", PAGE)) == set(named())
+    assert set(re.findall(r"`(EMU_[A-Z0-9_]+)`", PAGE)) == set(named())
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -28,6 +28,12 @@ def test_a_failed_transaction_leaves_nothing(journal: Journal) -> None:
     assert not journal.db.in_transaction
 
 
+def test_a_platform_adds_its_tables_to_any_state_file(journal: Journal) -> None:
+    journal.extend("CREATE TABLE IF NOT EXISTS a (x); CREATE TABLE IF NOT EXISTS b (x)")
+    journal.extend("CREATE TABLE IF NOT EXISTS a (x)")
+    assert journal.db.execute("SELECT * FROM a, b").fetchall() == []
+
+
 def test_a_second_emulator_is_refused(journal: Journal) -> None:
     with pytest.raises(StateError, match="another emulator"):
         Journal(journal.path)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from emulator.journal import Journal
-from emulator.ledger import Delivery, Ledger, Message, State, canonical
+from emulator.ledger import Books, Delivery, Ledger, Message, State, Totals, canonical
 
 
 @pytest.fixture
@@ -96,3 +96,23 @@ def test_canonical_content_ignores_spelling_only() -> None:
     assert canonical(b'{"b":1, "a":[2, 3]}') == canonical(b'{"a":[2,3],"b":1}')
     assert canonical(json.dumps({"a": 1}).encode()) != canonical(json.dumps({"a": 2}).encode())
     assert canonical(b"\xffnot json") == b"\xffnot json"
+
+
+class Shelf:
+    """A book of so many items."""
+
+    def __init__(self, count: int) -> None:
+        self.totals = Totals(published=count, acknowledged=1)
+        self._count = count
+
+    def items(self, after: int, limit: int) -> list[dict[str, object]]:
+        return [{"number": number} for number in range(after + 1, self._count + 1)][:limit]
+
+
+def test_several_books_are_read_as_one_and_summed() -> None:
+    books = Books([Shelf(3), Shelf(0), Shelf(2)])
+    assert (books.totals.published, books.totals.acknowledged, books.totals.pending()) == (5, 3, 2)
+    found: list[int] = []
+    while page := books.items(found[-1] if found else 0, 2):
+        found += [int(str(item["number"])) for item in page]
+    assert len(found) == 5 and found == sorted(set(found))
