@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -46,7 +46,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._watched: list[Collector] = []
+        self._channels = _Channels()
+        self._watched: list[Collector] = [self._channels]
         # platform: the four of the contract; outcome: accepted, duplicate, dead_letter
         self._deliveries = self._counter("deliveries", "deliveries acknowledged", "platform", "outcome")
         # reason: slugs of subscriber.errors and of the verifier
@@ -56,6 +57,10 @@ class Metrics:
         self._handled = self._counter("handled", "attempts ended", "platform", "outcome")
         # outcome: ok, failed
         self._key_fetches = self._counter("key_fetches", "requests to key servers", "outcome")
+        # outcome: what became of frames in the store, see channels.Observer
+        self._frames = self._counter("channel_frames", "frames stored and acknowledged", "platform", "outcome")
+        # reason: slugs of subscriber.errors and of channels
+        self._lost = self._counter("channel_losses", "connections that ended or failed", "platform", "reason")
 
     def delivered(self, platform: str, outcome: str, seconds: float) -> None:
         """A delivery was acknowledged, ``seconds`` after its request was parsed."""
@@ -73,6 +78,18 @@ class Metrics:
     def keys_fetched(self, outcome: str) -> None:
         """A key server was asked."""
         self._key_fetches.child(outcome).inc()
+
+    def channel_frames(self, platform: str, outcome: str, count: int) -> None:
+        """So many frames of channels were stored and can be acknowledged."""
+        self._frames.child(platform, outcome).inc(count)
+
+    def channel_lost(self, platform: str, reason: str) -> None:
+        """A channel's connection ended, or could not be made."""
+        self._lost.child(platform, reason).inc()
+
+    def watch_channels(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Show how many channels there are by platform and state, as of when someone asks for metrics."""
+        self._channels.read = counts
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A gauge whose value is read when someone asks for metrics. Without a value if that raises one of ours."""
@@ -131,6 +148,20 @@ class _Watched(Collector):
             yield GaugeMetricFamily(*self._family, value=self._read())
         except SubscriberError:
             return  # the store is away: an absent value says so better than an old one
+
+
+class _Channels(Collector):
+    """Only shown by the process that runs channels."""
+
+    read: Callable[[], Mapping[tuple[str, str], int]] | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        if self.read is None:
+            return
+        family = GaugeMetricFamily(f"{PREFIX}_channels", "channels by state", labels=("platform", "state"))
+        for labels, count in self.read().items():
+            family.add_metric(labels, count)
+        yield family
 
 
 def may_read(token: str, authorization: str | None) -> bool:

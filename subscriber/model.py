@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import orjson
 
 MINDSPHERE = "mindsphere"
+CUMULOCITY = "cumulocity"
+SMARTREST = "smartrest"
+PELION = "pelion"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -1,28 +1,36 @@
 """What handlers read a platform's APIs with: ``attempt.platform`` of a notification.
 
-A client speaks for the tenant of its notification and for no other: the token of that user tenant comes from the
-Token Manager, is shared by all attempts of the process, and never reaches the handler. It only reads (GET), makes no
-connection before it is asked, and reads nothing of a tenant that no longer has the application, though a token of
-before may still be good. What it promises handlers is written in ``routes.PlatformClient``.
+A client speaks for the tenant of its notification and for no other: tokens and passwords are the gateway's, shared by
+all attempts of the process, and never reach the handler. It only reads (GET), makes no connection before it is asked,
+and reads nothing of a tenant that no longer has the application, though a token of before may still be good. What it
+promises handlers is written in ``routes.PlatformClient``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from subscriber.errors import HandlerError
 from subscriber.model import Params, Tenant
-from subscriber.platforms.mindsphere_api import read_state, state_request
 from subscriber.routes import NO_CLIENT, PlatformClient
 from subscriber.store import Registry, TenantState
-from subscriber.token_manager import Gateway
 
 DEPARTED = (TenantState.LEAVING, TenantState.GONE)
 
 
+class Gateway(Protocol):
+    """One platform's APIs, called in the name of a tenant. May be used from many threads."""
+
+    def state(self, tenant: str, path: str, params: Params) -> Any:
+        """See ``routes.PlatformClient.get``."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
 class GatewayClient:
-    """Reads through a platform's gateway in the name of one user tenant. See ``routes.PlatformClient``."""
+    """Reads through a platform's gateway in the name of one tenant. See ``routes.PlatformClient``."""
 
     def __init__(self, gateway: Gateway, registry: Registry, tenant: Tenant) -> None:
         self._gateway = gateway
@@ -30,12 +38,10 @@ class GatewayClient:
         self._tenant = tenant
 
     def get(self, path: str, params: Params | None = None) -> Any:
-        request = state_request(path, params or {})
         if self._registry.tenant_state(self._tenant) in DEPARTED:
             detail = f"attempt.platform.get: {self._tenant} no longer has the application, nothing of it is read"
             raise HandlerError(detail, reason="tenant_left")
-        answer = self._gateway.call(self._tenant.name, request)
-        return read_state(answer.status, answer.body, path)
+        return self._gateway.state(self._tenant.name, path, params or {})
 
 
 class Clients:

@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
-from subscriber.errors import SettingsError, StoreBusy
+from subscriber.errors import SettingsError
 from subscriber.model import MINDSPHERE, Dead, Done, Notification, Tenant
 from subscriber.platforms.mindsphere_api import TENANT_NAME
+from subscriber.registration.erasure import erase_departed
 from subscriber.registration.greeter import Greeter, Hook
 from subscriber.registration.reconciler import Reconciler
 from subscriber.registration.rounds import Rounds
@@ -39,9 +40,6 @@ RELIST_SECONDS = 1.0  # notices that come together share a reading of the list
 # After a notice that added its tenant: the list confirms it, what failed is tried again, and when hundreds come at
 # once the rounds, which serve many at a time, overtake the notices, which are handled one by one.
 CONFIRM_SECONDS = 15.0
-ERASED_A_ROUND = 5  # each rewrites the database; the others wait for the next round
-ERASE_ATTEMPTS = 10  # a reader may hold on to deleted pages for a moment
-ERASE_PAUSE_SECONDS = 1.0
 POINTER_DEPTH = 20  # members on the way to a value; settings name two
 
 
@@ -146,21 +144,8 @@ class Provisioning:
                 "the list lacks tenants of ours",
                 extra={"action": "tenants_missing", "missing": len(run.survey.verdict.missing)},
             )
-        for tenant in self._store.registry.departed(MINDSPHERE, self._retention)[:ERASED_A_ROUND]:
-            self._erase(tenant)
+        erase_departed(self._store, MINDSPHERE, self._retention, self._stop)
         return run.report.ok
-
-    def _erase(self, tenant: Tenant) -> None:
-        for _ in range(ERASE_ATTEMPTS):
-            try:
-                rows = self._store.inbox.erase(tenant)
-            except StoreBusy:
-                if self._stop.wait(ERASE_PAUSE_SECONDS):
-                    return
-                continue
-            self._store.registry.audit("worker", "erase", f"{tenant}: {rows} rows")
-            logger.info("a tenant's data was erased", extra={"action": "erased", "tenant": tenant.name, "rows": rows})
-            return
 
 
 def load_hook(path: str) -> Hook:

@@ -24,14 +24,18 @@ from subscriber.errors import KeysUnavailable, SubscriberError
 from subscriber.intake import Gate, Intake
 from subscriber.keys import KeySource, fetch_keys
 from subscriber.metrics import Metrics, serve_metrics
-from subscriber.model import MINDSPHERE
+from subscriber.model import CUMULOCITY, MINDSPHERE
 from subscriber.settings import BROKER_RETENTION_DAYS, MindSphereSettings, Settings
 from subscriber.store import Retention, Store, TenantState, open_store
 from subscriber.tokens import Verifier
 
 if TYPE_CHECKING:
+    from subscriber.channels.runner import Line
+    from subscriber.cumulocity.directory import Directory
+    from subscriber.cumulocity.residence import Residence
     from subscriber.platform_client import Clients
     from subscriber.provisioning import Provisioning
+    from subscriber.sinks import Forward, Publish
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +69,12 @@ class Services:
         """What a worker does until told to stop: handle what was accepted, forget what may be forgotten."""
         from subscriber.dispatcher import Dispatcher, RetryPolicy
         from subscriber.routes import load
-        from subscriber.sinks import forward
 
-        settings = self.settings
-        sinks = [forward(settings.forward_url, settings.forward_secret or None)] if settings.forward_url else []
-        clients = self._platform_clients(stop)
+        settings, sinks = self.settings, self._sinks()
+        directory = self._directory(stop)
+        clients = self._platform_clients(stop, directory)
         routes, provisioning = load(settings.handlers, settings), self._provisioning(stop)
+        residence = self._residence(stop, directory)
         dispatcher = Dispatcher(
             self.store.inbox,
             self.store.registry,
@@ -88,13 +92,46 @@ class Services:
         )
         with ExitStack() as stack:
             stack.callback(self.store.close)
+            if directory:
+                stack.callback(directory.close)
             stack.callback(clients.close)
+            for sink in sinks:
+                stack.callback(sink.close)
             stack.enter_context(self._own_metrics())
             pruning = threading.Thread(target=every, args=(PRUNE_SECONDS, stop, "prune", self._prune), daemon=True)
             pruning.start()
             if provisioning:
                 stack.enter_context(provisioning.running())
+            if residence:
+                stack.enter_context(residence.running())
+            if lines := self._channel_lines(directory):
+                from subscriber.channels.runner import running
+
+                stack.enter_context(running(lines, self.store, self.metrics, utc_now, stop))
             dispatcher.run(stop)
+
+    def _channel_lines(self, directory: Directory | None) -> list[Line]:
+        """The long-lived connections of each platform that has some."""
+        cumulocity = self.settings.cumulocity
+        if cumulocity is None or directory is None or not cumulocity.subscriptions:
+            return []
+        from subscriber.channels.cumulocity import line
+        from subscriber.cumulocity.wanted import Wanted
+
+        wanted = Wanted(cumulocity, directory, self.store.registry)
+        return [line(wanted, wanted.refused)]
+
+    def _sinks(self) -> list[Forward | Publish]:
+        """Where every routed notification is handed on to."""
+        from subscriber.sinks import forward, publish
+
+        settings = self.settings
+        sinks: list[Forward | Publish] = []
+        if settings.forward_url:
+            sinks.append(forward(settings.forward_url, settings.forward_secret or None))
+        if settings.amqp_url:
+            sinks.append(publish(settings.amqp_url, settings.amqp_exchange))
+        return sinks
 
     def _provisioning(self, stop: threading.Event) -> Provisioning | None:
         """Who comes and goes, and their subscriptions; None where MindSphere is off."""
@@ -106,13 +143,40 @@ class Services:
             return None
         return Provisioning(self.settings, self.store, build(self.settings, self.store, stop=stop), hook, stop)
 
-    def _platform_clients(self, stop: threading.Event) -> Clients:
+    def _directory(self, stop: threading.Event) -> Directory | None:
+        """The tenants of Cumulocity and their service users; None where it is off."""
+        from subscriber.cumulocity import open_directory
+
+        cumulocity = self.settings.cumulocity
+        return None if cumulocity is None else open_directory(cumulocity, stop=stop)
+
+    def _residence(self, stop: threading.Event, directory: Directory | None) -> Residence | None:
+        """Cumulocity's tenants and their rules; None where nothing is subscribed, or was."""
+        from subscriber.cumulocity import build as build_registrar
+        from subscriber.cumulocity import subscribes
+        from subscriber.cumulocity.residence import Residence
+        from subscriber.provisioning import load_hook
+
+        settings = self.settings
+        cumulocity = settings.cumulocity
+        if cumulocity is None or directory is None or not subscribes(cumulocity, self.store):
+            return None
+        registrar = build_registrar(cumulocity, self.store, directory, by_hand=False, stop=stop)
+        retention = timedelta(days=settings.leaving_retention_days)
+        return Residence(registrar, self.store, load_hook(settings.handlers), stop, retention)
+
+    def _platform_clients(self, stop: threading.Event, directory: Directory | None) -> Clients:
         """What handlers read platforms with; one gateway a platform, so that its tokens are shared."""
-        from subscriber.platform_client import Clients
+        from subscriber.cumulocity import open_gateway as open_service_gateway
+        from subscriber.platform_client import Clients, Gateway
         from subscriber.token_manager import open_gateway
 
-        mindsphere = self.settings.mindsphere
-        gateways = {} if mindsphere is None else {MINDSPHERE: open_gateway(mindsphere, stop=stop)}
+        gateways: dict[str, Gateway] = {}
+        mindsphere, cumulocity = self.settings.mindsphere, self.settings.cumulocity
+        if mindsphere is not None:
+            gateways[MINDSPHERE] = open_gateway(mindsphere, stop=stop)
+        if cumulocity is not None and directory is not None:
+            gateways[CUMULOCITY] = open_service_gateway(cumulocity, directory, stop=stop)
         return Clients(gateways, self.store.registry)
 
     def _heartbeat(self) -> None:

@@ -21,12 +21,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from subscriber.errors import PlatformRefused, PlatformUnavailable
+from subscriber.model import Params
+from subscriber.platforms.api import ApiRequest
 from subscriber.platforms.mindsphere_api import (
-    ApiRequest,
     Application,
+    read_state,
     read_token,
+    state_request,
     token_request,
     unverified_lifetime,
 )
@@ -185,6 +189,11 @@ class Gateway:
             return answer
         self._tokens.drop(user_tenant, token)
         return self._send(request, self._tokens.token(user_tenant))
+
+    def state(self, user_tenant: str, path: str, params: Params) -> Any:
+        """What ``attempt.platform.get`` answers: see ``routes.PlatformClient``."""
+        answer = self.call(user_tenant, state_request(path, params))
+        return read_state(answer.status, answer.body, path)
 
     def probe(self, user_tenant: str) -> None:
         """Get a token for the tenant and do nothing with it. Raises as :meth:`TokenManager.token`."""

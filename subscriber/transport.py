@@ -130,6 +130,7 @@ class Transport:
             f"{method} {_without_query(path)} was answered {answer.status}{later}",
             reason=THROTTLED if answer.status == 429 else "platform_failed",
             retry_after_seconds=asked_seconds,
+            upstream_status=answer.status,
         )
 
     def _exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:

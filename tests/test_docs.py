@@ -10,13 +10,14 @@ import pytest
 from subscriber.cli import commands
 from subscriber.errors import SubscriberError
 from subscriber.model import State
-from subscriber.settings import MindSphereSettings, Settings, declared
+from subscriber.settings import CumulocitySettings, MindSphereSettings, Settings, declared
 from tests.readme_tables import README, rewritten
 
 ROOT = README.parent
 FIDELITY = (ROOT / "docs" / "fidelity.md").read_text()
 TEXT = README.read_text()
 WALK = (ROOT / "docs" / "mindsphere.md").read_text()
+CUMULOCITY_WALK = (ROOT / "docs" / "cumulocity.md").read_text()
 CONFORMANCE = [f"C{number}" for number in range(1, 19)]
 SEED_001 = [f"M{number}" for number in range(1, 80)]
 
@@ -70,12 +71,28 @@ def test_each_place_that_the_documents_name_exists(path: str) -> None:
     assert (ROOT / path).exists(), path
 
 
-VARIABLES = {variable.name for kind in (Settings, MindSphereSettings) for variable in declared(kind).values()}
+VARIABLES = {
+    variable.name
+    for kind in (Settings, MindSphereSettings, CumulocitySettings)
+    for variable in declared(kind).values()
+}
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\b[A-Z0-9]+(?:_[A-Z0-9]+)+\b", WALK))))
 def test_each_setting_of_the_walk_exists(name: str) -> None:
     assert name in VARIABLES
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\bC8Y(?:_[A-Z]+)+\b", CUMULOCITY_WALK + TEXT))))
+def test_each_setting_of_the_other_walk_exists(name: str) -> None:
+    assert name in VARIABLES
+
+
+def test_the_other_walk_s_subscriptions_can_be_used() -> None:
+    for text in re.findall(r"C8Y_SUBSCRIPTIONS=(\[.*?\}\])", CUMULOCITY_WALK + TEXT, re.DOTALL):
+        environ = {"C8Y_BASEURL": "http://c", "C8Y_TENANT": "t", "C8Y_USER": "u", "C8Y_PASSWORD": "p"}
+        found = Settings.from_environ({**environ, "APPLICATION_NAME": "a", "C8Y_SUBSCRIPTIONS": text}).cumulocity
+        assert found is not None and [one.name for one in found.subscriptions] == ["coldChain"]
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"python -m subscriber ([a-z]+)", WALK + TEXT))))

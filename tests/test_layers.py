@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 ROWS = [
     {"subscriber.errors"},
     {"subscriber.model"},
+    {"subscriber.platforms.api", "subscriber.platforms.content"},
+    {"subscriber.platforms.smartrest.realtime", "subscriber.platforms.cumulocity_api"},
     {
         "subscriber.settings",
         "subscriber.access",
@@ -35,6 +37,7 @@ ROWS = [
     },
     {
         "subscriber.store.sqlite",
+        "subscriber.store.postgres",
         "subscriber.routes",
         "subscriber.intake",
         "subscriber.registration",
@@ -47,8 +50,9 @@ ROWS = [
         "subscriber.sinks",
         "subscriber.platform_client",
         "subscriber.provisioning",
+        "subscriber.channels",
     },
-    {"subscriber.web.answers", "subscriber.web.reading", "subscriber.supervisor"},
+    {"subscriber.web.answers", "subscriber.web.reading", "subscriber.supervisor", "subscriber.cumulocity"},
     {"subscriber.web.deferral"},
     {"subscriber.web.webhooks", "subscriber.web.ops", "subscriber.web.server"},
     {"subscriber.web", "subscriber.services"},
@@ -63,17 +67,20 @@ HOMES = {
     "gunicorn": ("subscriber.web.server", "gunicorn.conf"),
     "jwt": ("subscriber.tokens", "subscriber.keys", "emulator"),
     "cryptography": ("subscriber.tokens", "subscriber.keys", "subscriber.certificates", "emulator"),
-    "requests": ("subscriber.transport", "subscriber.keys", "subscriber.sinks"),
+    "requests": ("subscriber.transport", "subscriber.keys", "subscriber.sinks", "subscriber.channels.outbound"),
     "urllib3": ("subscriber.transport", "subscriber.keys", "subscriber.sinks"),
-    "aiohttp": ("emulator",),
+    "aiohttp": ("emulator", "subscriber.channels"),
     "sqlite_utils": ("migrations",),
     "pysqlite3": ("subscriber.store.sqlite", "migrations"),
     "sqlite3": ("subscriber.store.sqlite", "migrations", "emulator"),
+    "psycopg": ("subscriber.store.postgres", "migrations"),
+    "psycopg_pool": ("subscriber.store.postgres",),
     "click": ("subscriber.cli", "subscriber.__main__", "emulator"),
     "rich": ("subscriber.cli", "emulator"),
     "prometheus_client": ("subscriber.metrics", "gunicorn.conf"),
     "cloudevents": ("subscriber.sinks",),
     "standardwebhooks": ("subscriber.sinks",),
+    "pika": ("subscriber.sinks",),
     "orjson": ("subscriber", "emulator"),
 }
 PURE = ("subscriber.errors", "subscriber.model", "subscriber.access", "subscriber.platforms")
@@ -137,7 +144,7 @@ def test_a_module_imports_only_from_lower_rows(name: str) -> None:
 
 
 # `open_store` imports its back end when called: the contract must not load a driver nobody uses.
-LATE = {"subscriber.store": {"subscriber.store.sqlite"}}
+LATE = {"subscriber.store": {"subscriber.store.sqlite", "subscriber.store.postgres"}}
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

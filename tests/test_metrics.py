@@ -53,6 +53,23 @@ def test_attempts_and_key_fetches_are_counted() -> None:
     assert value(metrics, "subscriber_key_fetches_total", outcome="failed") == 1
 
 
+def test_frames_and_losses_of_channels_are_counted() -> None:
+    metrics = Metrics()
+    metrics.channel_frames("cumulocity", "new", 250)
+    metrics.channel_frames("cumulocity", "new", 3)
+    metrics.channel_lost("cumulocity", "broken")
+    assert value(metrics, "subscriber_channel_frames_total", platform="cumulocity", outcome="new") == 253
+    assert value(metrics, "subscriber_channel_losses_total", platform="cumulocity", reason="broken") == 1
+
+
+def test_channels_are_shown_by_state_where_they_run_and_only_there() -> None:
+    metrics = Metrics()
+    assert b"subscriber_channels{" not in metrics.render()
+    metrics.watch_channels(lambda: {("cumulocity", "connected"): 1000, ("cumulocity", "waiting"): 2})
+    assert value(metrics, "subscriber_channels", platform="cumulocity", state="connected") == 1000
+    assert value(metrics, "subscriber_channels", platform="cumulocity", state="waiting") == 2
+
+
 def test_labels_cannot_grow_without_bound() -> None:
     metrics = Metrics()
     for number in range(MAX_CHILDREN + 10):

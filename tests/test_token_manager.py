@@ -11,7 +11,8 @@ from contextlib import closing
 import pytest
 
 from subscriber.errors import PlatformRefused, PlatformUnavailable
-from subscriber.platforms.mindsphere_api import ApiRequest, Application
+from subscriber.platforms.api import ApiRequest
+from subscriber.platforms.mindsphere_api import Application
 from subscriber.settings import Settings
 from subscriber.token_manager import Gateway, TokenManager, open_gateway, renew_at
 from subscriber.transport import Transport

@@ -8,23 +8,30 @@ As root on Debian a missing program is installed from its packages. Where that d
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 APT_DEADLINE_S = 300  # per step; a browser with all it needs is some 300 MB
+LOCK = Path(tempfile.gettempdir()) / "subscriber-tests-apt.lock"
 PATIENCE = "--option=DPkg::Lock::Timeout=60"  # seconds; somebody else may be installing
 
 
 def require(command: str, *packages: str) -> str:
     """The path of ``command``, which the Debian ``packages`` bring."""
     found = shutil.which(command)
+    outcome = ""
     if found is None:
-        outcome = _install(packages)
+        with LOCK.open("w") as lock:  # tests run in several processes, and apt-get does not wait for its lists
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            outcome = "" if shutil.which(command) else _install(packages)
         found = shutil.which(command)
     if found is None:
         unavailable(f"{command} is missing; {outcome}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,10 +14,10 @@ import click
 from subscriber.cli.session import FAILED, current
 from subscriber.cli.terminal import Output, output_option
 from subscriber.errors import PlatformRefused, PlatformUnavailable
-from subscriber.model import MINDSPHERE, Tenant
+from subscriber.model import CUMULOCITY, MINDSPHERE, Tenant
 
 if TYPE_CHECKING:
-    from subscriber.settings import Settings
+    from subscriber.settings import CumulocitySettings, Settings
     from subscriber.store import Finding, Store
 
 KINDS = click.Choice(["tenant", "platform", "topic"])
@@ -107,6 +108,8 @@ def check(out: Output, offline: bool, renewed: bool) -> None:
     The store's integrity, gaps, failed subscriptions, credentials and their age, the certificate. Exit code 1 if
     there is something.
     """
+    from subscriber.cumulocity import subscribes
+
     session = current()
     settings = session.settings()
     with session.store() as store, out.busy("Checking"):
@@ -115,6 +118,8 @@ def check(out: Output, offline: bool, renewed: bool) -> None:
         findings = [*store.inbox.check(), *_findings(store, settings), *_dated(store, settings)]
         if not offline and settings.mindsphere is not None:
             findings.append(_credentials(store, settings))
+        if settings.cumulocity is not None and subscribes(settings.cumulocity, store):
+            findings += _cumulocity(store, settings.cumulocity, offline)
     out.table(("name", "ok", "detail"), [asdict(finding) for finding in findings])
     for warning in settings.warnings:
         out.warn(warning)
@@ -177,3 +182,19 @@ def _credentials(store: Store, settings: Settings) -> Finding:
         except (PlatformRefused, PlatformUnavailable) as error:
             return Finding(name="credentials", ok=False, detail=error.detail)
     return Finding(name="credentials", ok=True, detail="the Token Manager accepts them")
+
+
+def _cumulocity(store: Store, settings: CumulocitySettings, offline: bool) -> Iterator[Finding]:
+    """What the store remembers of its tenants, and whether they take our service users with their role."""
+    from subscriber.cli.register import opened_cumulocity
+    from subscriber.store import Finding
+
+    tally, waiting = store.registry.tally(CUMULOCITY), store.registry.census(CUMULOCITY).waiting
+    failed = tally.get("subscriptions_failed", 0)
+    text = f"{failed} failed: `register` shows which" if failed else "none failed"
+    yield Finding(name="cumulocity_subscriptions", ok=not failed, detail=text)
+    text = f"{waiting} tenants are missing in the list: `register --apply --confirm-shrink` lets them go"
+    yield Finding(name="cumulocity_tenants", ok=not waiting, detail=text if waiting else "none is missing")
+    if not offline:
+        with opened_cumulocity(settings, store, threading.Event()) as registrar:
+            yield from registrar.probe()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -19,14 +19,19 @@ from subscriber.cli.service import stopping
 from subscriber.cli.session import FAILED, INTERRUPTED, current
 from subscriber.cli.tenants import TENANT
 from subscriber.cli.terminal import Output, Record, output_option
-from subscriber.errors import LockHeld, NotFound
-from subscriber.model import MINDSPHERE, Tenant
+from subscriber.errors import LockHeld, NotFound, PlatformRefused, PlatformUnavailable
+from subscriber.model import Tenant
 
 if TYPE_CHECKING:
+    from subscriber.cumulocity.registrar import Registrar as CumulocityRegistrar
     from subscriber.registration.apply import Applied, Observe, Report
+    from subscriber.registration.census import Survey
     from subscriber.registration.plan import Change
-    from subscriber.registration.reconciler import Reconciler, Survey
+    from subscriber.registration.reconciler import Reconciler
+    from subscriber.settings import CumulocitySettings, Settings
     from subscriber.store import Store
+
+    Registrar = Reconciler | CumulocityRegistrar
 
 Result = TypeVar("Result")
 
@@ -45,24 +50,29 @@ ONLY = click.option("--tenant", type=TENANT, help="Only this tenant: platform/na
 def register(out: Output, applying: bool, tenant: Tenant | None, confirmed: bool) -> None:
     """Subscribe to every topic in every tenant.
 
-    Shows what would change: MDSP_TOPICS for every tenant that the application is provisioned to. --apply makes it so;
-    doing it again is harmless. Exit code 1 if a subscription failed, each is told with its cause.
+    Shows what would change: MDSP_TOPICS and C8Y_SUBSCRIPTIONS for every tenant that the application is provisioned
+    to. --apply makes it so; doing it again is harmless. Exit code 1 if a subscription failed, each is told with its
+    cause.
     """
     if confirmed and (tenant is not None or not applying):
         raise click.UsageError("--confirm-shrink goes with --apply, for all tenants")
-    with _opened(tenant) as (store, reconciler, stop):
+
+    def one(store: Store, registrar: Registrar, stop: threading.Event) -> bool:
         with out.busy("Reading the list of tenants"):
-            survey = reconciler.host_alone() if tenant == reconciler.host else reconciler.survey(confirmed=confirmed)
-        _tell(out, store, survey, tenant)
+            survey = registrar.survey(confirmed=confirmed, only=tenant)
+        _tell(out, store, registrar, survey, tenant)
         if not applying:
-            return _show(out, reconciler.changes(survey, tenant), "to change", len(survey.verdict.served))
+            return _show(out, registrar.changes(survey, tenant), "to change", len(survey.verdict.served))
 
         def work(observe: Observe) -> Report:
             if tenant is not None:
-                return reconciler.register(tenant, observe)
-            return reconciler.run(confirmed=confirmed, observe=observe).report
+                return registrar.register(tenant, observe)
+            return registrar.run(confirmed=confirmed, observe=observe).report
 
-        _apply(out, store, "register", sum(1 for _ in reconciler.changes(survey, tenant)), work, stop)
+        planned = sum(1 for _ in registrar.changes(survey, tenant))
+        return _apply(out, store, registrar, "register", planned, work, stop)
+
+    _each(out, tenant, one)
 
 
 @click.command()
@@ -71,39 +81,84 @@ def register(out: Output, applying: bool, tenant: Tenant | None, confirmed: bool
 @click.option("--again", is_flag=True, help="Then register anew, as if for the first time.")
 @output_option
 def unregister(out: Output, applying: bool, tenant: Tenant | None, again: bool) -> None:
-    """Remove subscriptions.
+    """Remove subscriptions and consumers.
 
-    Of every tenant, or of one. A worker that runs registers again at its next turn: stop it first, unless that is
-    what you want.
+    Of every tenant, or of one: subscriptions first, then the consumers with what the platform keeps for them. A
+    worker that runs registers again at its next turn: stop it first, unless that is what you want.
     """
-    with _opened(tenant) as (store, reconciler, stop):
+
+    def one(store: Store, registrar: Registrar, stop: threading.Event) -> bool:
         if not applying:
-            return _show(out, reconciler.registered(tenant), "to remove", 0)
-        planned = sum(1 for _ in reconciler.registered(tenant))
+            return _show(out, registrar.registered(tenant), "to remove", 0)
+        planned = sum(1 for _ in registrar.registered(tenant))
 
         def work(observe: Observe) -> Report:
-            return reconciler.unregister(tenant, observe)
+            return registrar.unregister(tenant, observe)
 
         def anew(observe: Observe) -> Report:
-            return reconciler.run(observe=observe).report if tenant is None else reconciler.register(tenant, observe)
+            return registrar.run(observe=observe).report if tenant is None else registrar.register(tenant, observe)
 
-        _apply(out, store, "unregister", planned, work, stop, last=not again)
-        if again:
-            _apply(out, store, "register", planned, anew, stop)
+        removed = _apply(out, store, registrar, "unregister", planned, work, stop)
+        return _apply(out, store, registrar, "register", planned, anew, stop) if again and removed else removed
+
+    _each(out, tenant, one)
+
+
+def _each(out: Output, tenant: Tenant | None, one: Callable[[Store, Registrar, threading.Event], bool]) -> None:
+    """Do it for each platform that is on, or for the tenant's own. A platform that is away stops no other."""
+    fine = True
+    with _opened(tenant) as (store, registrars, stop):
+        for registrar in registrars:
+            try:
+                fine = not stop.is_set() and one(store, registrar, stop) and fine
+            except (PlatformRefused, PlatformUnavailable) as error:
+                if len(registrars) == 1:
+                    raise
+                out.warn(f"{registrar.platform}: {error.detail}")
+                fine = False
+    click.get_current_context().exit(INTERRUPTED if stop.is_set() else 0 if fine else FAILED)
 
 
 @contextmanager
-def _opened(tenant: Tenant | None) -> Iterator[tuple[Store, Reconciler, threading.Event]]:
+def _opened(tenant: Tenant | None) -> Iterator[tuple[Store, Sequence[Registrar], threading.Event]]:
+    settings, stop = current().settings(), threading.Event()
+    with current().store() as store, _registrars(settings, store, stop) as registrars:
+        asked = [one for one in registrars if tenant is None or one.platform == tenant.platform]
+        if not asked:
+            raise click.UsageError(f"nothing is registered at {tenant.platform if tenant else 'any platform'} here")
+        yield store, asked, stop
+
+
+@contextmanager
+def _registrars(settings: Settings, store: Store, stop: threading.Event) -> Iterator[Sequence[Registrar]]:
+    """Those of the platforms where something is subscribed. Raises ``SettingsError`` if there is none."""
+    from subscriber.cumulocity import subscribes
     from subscriber.registration import build
 
-    if tenant is not None and tenant.platform != MINDSPHERE:
-        raise click.UsageError(f"only MindSphere tenants are registered, not those of {tenant.platform}")
-    settings, stop = current().settings(), threading.Event()
-    with current().store() as store, closing(build(settings, store, stop=stop)) as reconciler:
-        yield store, reconciler, stop
+    found: list[Registrar] = []
+    with ExitStack() as stack:
+        if settings.mindsphere is not None or not subscribes(settings.cumulocity, store):
+            found.append(stack.enter_context(closing(build(settings, store, stop=stop))))
+        if settings.cumulocity is not None and subscribes(settings.cumulocity, store):
+            found.append(stack.enter_context(opened_cumulocity(settings.cumulocity, store, stop)))
+        yield found
 
 
-def _tell(out: Output, store: Store, survey: Survey, only: Tenant | None) -> None:
+@contextmanager
+def opened_cumulocity(
+    settings: CumulocitySettings, store: Store, stop: threading.Event
+) -> Iterator[CumulocityRegistrar]:
+    """The registrar of Cumulocity, for a person who sees what it will do."""
+    from subscriber.cumulocity import build, open_directory
+
+    with (
+        closing(open_directory(settings, stop=stop)) as directory,
+        closing(build(settings, store, directory, by_hand=True, stop=stop)) as registrar,
+    ):
+        yield registrar
+
+
+def _tell(out: Output, store: Store, registrar: Registrar, survey: Survey, only: Tenant | None) -> None:
     """What an operator should know before the result."""
     verdict = survey.verdict
     for tenant in verdict.erased:
@@ -115,35 +170,41 @@ def _tell(out: Output, store: Store, survey: Survey, only: Tenant | None) -> Non
             f"the list lacks {len(verdict.waiting)} of our tenants at once, among them {verdict.waiting[0]}: they "
             "are kept until `register --apply --confirm-shrink` lets them go"
         )
-    stale = store.registry.tally(MINDSPHERE).get("subscriptions_stale", 0)
+    stale = store.registry.tally(registrar.platform).get("subscriptions_stale", 0)
     if stale:
         out.warn(f"{stale} older subscriptions are stale: these credentials cannot remove them")
     if only is not None and only not in verdict.served and only not in verdict.erased:
         raise NotFound(f"the application is not provisioned to {only}; `register` without --tenant shows the plan")
 
 
-def _show(out: Output, changes: Iterable[Change], what: str, tenants: int) -> None:
-    """The plan; programs get its sum as the last object."""
+def _show(out: Output, changes: Iterable[Change], what: str, tenants: int) -> bool:
+    """The plan; programs get its sum as the last object. Always fine."""
     lines = Lines(out)
-    count = 0
+    count = replaced = 0
     for change in changes:
         count += 1
+        replaced += change.why == "differs"
         lines.add(_record(change), (change.subscription.tenant, change.why))
     lines.close(("tenant", "topics", "plan"))
+    if replaced:
+        out.warn(
+            f"{replaced} that differ are deleted and made anew: what happens in between is lost, some may come twice"
+        )
     summary = f"{count} {what}. Nothing was changed: add --apply to do it."
     out.done({"changes": count, "tenants": tenants}, summary)
+    return True
 
 
 def _apply(
     out: Output,
     store: Store,
+    registrar: Registrar,
     action: str,
     planned: int,
     work: Callable[[Observe], Report],
     stop: threading.Event,
-    *,
-    last: bool = True,
-) -> None:
+) -> bool:
+    """Do it and tell of each. True if everything is as planned."""
     lines = Lines(out)
     with stopping(stop, signal.SIGINT), out.progress(action.capitalize(), planned) as advance:
 
@@ -154,9 +215,8 @@ def _apply(
 
         report = _in_turn(out, lambda: work(observe), stop)
     lines.close(("tenant", "topics", "result"))
-    _report(out, store, action, report)
-    if last or not report.ok:
-        click.get_current_context().exit(INTERRUPTED if stop.is_set() else 0 if report.ok else FAILED)
+    _report(out, store, registrar, action, report)
+    return report.ok
 
 
 def _in_turn(out: Output, work: Callable[[], Result], stop: threading.Event) -> Result:
@@ -170,8 +230,8 @@ def _in_turn(out: Output, work: Callable[[], Result], stop: threading.Event) -> 
                 raise
 
 
-def _report(out: Output, store: Store, action: str, report: Report) -> None:
-    tally = store.registry.tally(MINDSPHERE)
+def _report(out: Output, store: Store, registrar: Registrar, action: str, report: Report) -> None:
+    tally = store.registry.tally(registrar.platform)
     in_place, count = tally.get("subscriptions_active", 0), report.outcomes
     wrong = count["failed"] + count["unanswered"]
     summary = f"{count['done']} done, {wrong} failed, {count['stale']} stale; {in_place} subscriptions are in place."

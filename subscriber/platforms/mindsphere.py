@@ -20,25 +20,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
+from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 from subscriber.errors import MalformedDelivery
-from subscriber.model import MINDSPHERE, Delivery, Identity, Notification, Tenant, to_millis, with_repeat
+from subscriber.model import MINDSPHERE, Delivery, Identity, Notification, Tenant, with_repeat
+from subscriber.platforms.content import (
+    NAME_CHARS,
+    NO_TIME,
+    content_digest,
+    id_digest,
+    moment,
+    parse_object,
+    short_name,
+    time_bytes,
+)
 
 TOPIC_HEADER = "x-mdsp-topic"
 TENANT_HEADER = "x-mdsp-tenant-context"
 MESSAGE_ID_HEADER = "x-mdsp-message-id"
 
-NAME_CHARS = 255  # the platform's limit for topics; taken for ids and actions too, none of which is published
 MAX_TENANTS = 100  # every tenant of a context gets a row with the whole body; samples show one
 TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # wider than today's rule, the platform is moving
-DIGEST_BYTES = 16  # 2**64 notifications of one tenant for an even chance of a collision
-TIME_BYTES = 6  # milliseconds until the year 10889; rows of one hour share index pages
-NO_TIME = bytes(TIME_BYTES)
 
 
 class Shape(NamedTuple):
@@ -67,7 +70,7 @@ def decode(delivery: Delivery) -> list[Notification]:
 
     Raises ``MalformedDelivery``; its ``tenants`` are those of the context where that much could be read.
     """
-    document = _document(delivery.body)
+    document = parse_object(delivery.body)
     topic, tenants, content = _envelope(document, delivery)
     try:
         shape, items = _payload(content)
@@ -93,34 +96,6 @@ def decode(delivery: Delivery) -> list[Notification]:
         )
         for name in tenants
     ]
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    # orjson refuses what could not be stored again: lone surrogates, NaN, nesting deeper than 1,024.
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedDelivery(f"not JSON: {error.msg}", reason="json") from error
-    if not isinstance(document, dict):
-        raise MalformedDelivery("the document is not a JSON object", reason="json")
-    if b"\\u0000" in body and _holds_nul(document):
-        raise MalformedDelivery("a text holds NUL, which no database column takes", reason="nul")
-    return document
-
-
-def _holds_nul(document: dict[str, Any]) -> bool:
-    """Walks without recursion: nesting is a stranger's choice."""
-    waiting: list[Any] = [document]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str) and "\0" in value:
-            return True
-        if isinstance(value, dict):
-            waiting += value.keys()
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return False
 
 
 def _envelope(document: dict[str, Any], delivery: Delivery) -> tuple[str, tuple[str, ...], dict[str, Any]]:
@@ -164,31 +139,15 @@ def _identify(
     topic: str, content: dict[str, Any], shape: Shape, items: Sequence[dict[str, Any]], delivery: Delivery
 ) -> tuple[bytes, Identity, bytes | None]:
     """Key, kind of identity, and the content's digest where an id stands for it."""
-    digest = _digest(topic, content)
+    digest = content_digest(topic, content)  # the tenant is not in it, it is in the key
     message_id = delivery.headers.get(MESSAGE_ID_HEADER)
     if message_id:
-        id_digest = blake2b(message_id.encode("utf-8", "surrogateescape"), digest_size=DIGEST_BYTES, person=b"id")
-        return id_digest.digest(), Identity.ID, digest
-    published = _time_bytes(_latest(items, shape.times))
+        return id_digest(message_id), Identity.ID, digest
+    published = time_bytes(_latest(items, shape.times))
     if published != NO_TIME:
         return published + digest, Identity.TIMED, None
-    stem = _time_bytes(_latest(items, shape.occurred)) + digest
+    stem = time_bytes(_latest(items, shape.occurred)) + digest
     return with_repeat(stem, 0), Identity.CONTENT, None
-
-
-def _digest(topic: str, content: dict[str, Any]) -> bytes:
-    """Digest of the canonical content: members sorted, no blanks. The tenant is not in it, it is in the key."""
-    try:
-        canonical = orjson.dumps([topic, content], option=orjson.OPT_SORT_KEYS)
-    except TypeError as error:  # nested deeper than orjson writes (254), though it read it
-        raise MalformedDelivery("nested too deeply", reason="json") from error
-    return blake2b(canonical, digest_size=DIGEST_BYTES, person=b"content").digest()
-
-
-def _time_bytes(moment: datetime | None) -> bytes:
-    """Leading bytes of a key, so that rows of one time lie together; all zero without a usable time."""
-    millis = 0 if moment is None else to_millis(moment)
-    return millis.to_bytes(TIME_BYTES, "big") if 0 < millis < 1 << 8 * TIME_BYTES else NO_TIME
 
 
 def _common(items: Sequence[dict[str, Any]], member: str) -> str:
@@ -196,24 +155,9 @@ def _common(items: Sequence[dict[str, Any]], member: str) -> str:
     texts = {text if isinstance(text := item.get(member), str) else "" for item in items}
     if len(texts) != 1:
         return ""
-    text = texts.pop()
-    if len(text) > NAME_CHARS:
-        raise MalformedDelivery(f"{member} is longer than {NAME_CHARS} characters", reason="name")
-    return text
+    return short_name(texts.pop(), member)
 
 
 def _latest(items: Sequence[dict[str, Any]], members: Sequence[str]) -> datetime | None:
-    moments = [moment for item in items for member in members if (moment := _moment(item.get(member)))]
+    moments = [found for item in items for member in members if (found := moment(item.get(member)))]
     return max(moments, default=None)
-
-
-def _moment(text: object) -> datetime | None:
-    """An ISO 8601 time cut to milliseconds, UTC where it names no zone; None if it is none."""
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return moment - timedelta(microseconds=moment.microsecond % 1000)

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode, urlsafe_b64decode
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote
 
 import orjson
 
-from subscriber.errors import PlatformRefused, PlatformUnavailable
-from subscriber.model import DETAIL_CHARS, Params
+from subscriber.errors import PlatformRefused
+from subscriber.model import Params
+from subscriber.platforms.api import ApiRequest, one_line, parsed, parsed_object, read_request, refused, unreadable
 
 ENDPOINT = "notifications/mindsphere"  # our webhook's path, below whatever address reaches this service
 TOKEN_MANAGER = "/api/technicaltokenmanager/v3"
@@ -28,7 +28,7 @@ PAGE_SIZE = 100  # the smaller of the two maxima that the documentation gives fo
 TOKEN_CHARS = 65_536  # four times the header block that common servers accept: longer is no token
 TOKEN_TEXT = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750, section 2.1: fit to stand in a header
 TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # wider than today's rule, the platform is moving
-STATE_PATH = re.compile(r"/api/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{1,2000}")  # RFC 3986, section 3.3, no longer than sane
+STATE_ROOT = "/api/"  # of everything that the gateway offers to applications
 
 HOW_TO_RENEW = (
     "issue new ones for exactly this application and version in the cockpit (they expire after 365 days and at a "
@@ -45,16 +45,6 @@ class Application:
     host_tenant: str
     client_id: str
     client_secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiRequest:
-    """What a codec asks the transport to send. ``path`` starts at the gateway; all of these may be sent again."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(repr=False)  # may hold credentials
-    body: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +107,9 @@ def read_token(status: int, body: bytes, application: Application, user_tenant: 
     if status != 200:
         reason, cause = _token_refusal(status, application, user_tenant)
         raise _refused(f"Token Manager, tenant {user_tenant}", status, body, reason, cause)
-    token = _document(body, "Token Manager").get("access_token")
+    token = parsed_object(body, "Token Manager").get("access_token")
     if not isinstance(token, str) or len(token) > TOKEN_CHARS or not TOKEN_TEXT.fullmatch(token):
-        raise _unreadable("Token Manager")
+        raise unreadable("Token Manager")
     return token
 
 
@@ -172,11 +162,11 @@ def read_user_tenants(status: int, body: bytes) -> TenantPage:
     if status != 200:
         cause = f"the list is given only to the host tenant's token of Read and Write credentials: {HOW_TO_RENEW}"
         raise _refused("list of user tenants", status, body, "tenant_list_refused", cause)
-    document = _document(body, "list of user tenants")
+    document = parsed_object(body, "list of user tenants")
     page = document.get("page")
     entries = document.get("userTenants")
     if not isinstance(page, dict) or not isinstance(entries, list):
-        raise _unreadable("list of user tenants")
+        raise unreadable("list of user tenants")
     return TenantPage(
         names=tuple(_tenant_name(entry) for entry in entries),
         number=_count(page.get("number")),
@@ -188,13 +178,13 @@ def read_user_tenants(status: int, body: bytes) -> TenantPage:
 def _tenant_name(entry: object) -> str:
     name = entry.get("id") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not TENANT_NAME.fullmatch(name):
-        raise _unreadable("list of user tenants")
+        raise unreadable("list of user tenants")
     return name
 
 
 def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _unreadable("list of user tenants")
+        raise unreadable("list of user tenants")
     return value
 
 
@@ -227,9 +217,9 @@ def read_lookup(status: int, body: bytes) -> str | None:
         return None
     if status != 200:
         raise _broker_refusal(status, body)
-    uri = _document(body, "Message Broker").get("uri")
+    uri = parsed_object(body, "Message Broker").get("uri")
     if not isinstance(uri, str):
-        raise _unreadable("Message Broker")
+        raise unreadable("Message Broker")
     return uri
 
 
@@ -250,13 +240,7 @@ def state_request(path: str, params: Params) -> ApiRequest:
     Raises ``ValueError`` for a path that leads elsewhere: parts of it often come from a notification, so it must not
     climb (``..``), reach another host or bring its own query. A list as parameter value repeats the parameter.
     """
-    segments = path.split("/")
-    climbs = any(unquote(segment) in (".", "..") or "/" in unquote(segment) for segment in segments)
-    if not STATE_PATH.fullmatch(path) or climbs:
-        raise ValueError("a platform path starts with /api/ and has plain, percent-encoded segments and no query")
-    query = urlencode(params, doseq=True)
-    target = f"{path}?{query}" if query else path
-    return ApiRequest(method="GET", path=target, headers={"Accept": "application/json"}, body=None)
+    return read_request(path, params, STATE_ROOT)
 
 
 def read_state(status: int, body: bytes, path: str) -> Any:
@@ -266,10 +250,7 @@ def read_state(status: int, body: bytes, path: str) -> Any:
     if status not in (200, 206):
         reason, cause = STATE_REFUSALS.get(status, ("platform_refused", "see the documentation of this API"))
         raise _refused(f"GET {path}", status, body, reason, cause)
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise _unreadable(f"GET {path}") from None  # its text quotes the body
+    return parsed(body, f"GET {path}")
 
 
 STATE_REFUSALS = {
@@ -307,31 +288,8 @@ def error_text(body: bytes) -> str:
     if not isinstance(first, dict):
         return ""
     words = [first[name] for name in ("code", "message") if isinstance(first.get(name), str)]
-    return _one_line(": ".join(words))
-
-
-def _one_line(text: str) -> str:
-    """A stranger's text, fit for a terminal: no control characters, and no more than a row may keep."""
-    return "".join(char if char.isprintable() else " " for char in text[:DETAIL_CHARS]).strip()
+    return one_line(": ".join(words))
 
 
 def _refused(who: str, status: int, body: bytes, reason: str, cause: str) -> PlatformRefused:
-    said = error_text(body)
-    detail = f"{who} answered {status}{f' ({said})' if said else ''}; {cause}"
-    return PlatformRefused(detail, reason=reason, upstream_status=status)
-
-
-def _document(body: bytes, who: str) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # without the cause: its text quotes the body, which may hold a token
-        raise _unreadable(who) from None
-    if not isinstance(document, dict):
-        raise _unreadable(who)
-    return document
-
-
-def _unreadable(who: str) -> PlatformUnavailable:
-    """A proxy's page or half an answer: not a refusal, so worth asking again later."""
-    return PlatformUnavailable(f"{who}: the answer is not what the documentation says", reason="unreadable_answer")
+    return refused(who, status, error_text(body), reason, cause)

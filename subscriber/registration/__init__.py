@@ -1,8 +1,9 @@
 """Registration: every tenant that has the application is subscribed to every topic, and nobody else.
 
-Reading order: ``plan`` (what has to be done, pure) and ``roster`` (who is served, pure) → ``reconciler`` (a whole
-run) → ``apply`` (many calls at once, each remembered) → ``broker`` and ``tenants`` (the calls) → ``patience`` and
-``lock``. ``subscriber.provisioning`` runs it in a worker.
+Reading order: ``plan`` (what has to be done, pure) and ``roster`` (who is served, pure) → ``census`` (a list taken
+down) → ``reconciler`` (a whole run) → ``apply`` (many calls at once, each remembered) → ``broker`` and ``tenants``
+(the calls) → ``patience``, ``lock``, ``erasure``. ``subscriber.provisioning`` runs it in a worker; what is not
+MindSphere's alone serves ``subscriber.cumulocity`` as well.
 
 It never retires a tenant on the word of one list or of a notice, never forgets an answer it has had, and never
 touches what a newer version has subscribed. Follows "Receiving MindSphere Notifications".
@@ -45,7 +46,9 @@ def build(
     """
     mindsphere = settings.mindsphere
     if mindsphere is None:
-        raise SettingsError(["MDSP_KEY_STORE_CLIENT_ID is not set: without credentials there is nothing to register"])
+        raise SettingsError(
+            ["neither MDSP_KEY_STORE_CLIENT_ID nor C8Y_SUBSCRIPTIONS is set: there is nothing to register"]
+        )
     stop = stop or threading.Event()
     transport = Transport(mindsphere.gateway_url, pause=stop.wait, jitter=jitter, attempts=1, connections=CEILING)
     gateway = Gateway(TokenManager(application_of(mindsphere), transport, jitter=jitter), transport)

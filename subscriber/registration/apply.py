@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from subscriber.errors import PlatformRefused, PlatformUnavailable
-from subscriber.registration.broker import Broker
-from subscriber.registration.plan import Change, Keep, Subscribe, Unsubscribe, as_row
+from subscriber.registration.plan import Change, Unsubscribe, as_row
 from subscriber.store import Fence, Registry
 
 logger = logging.getLogger(__name__)
@@ -72,6 +71,9 @@ class Report:
             _log(applied)
 
 
+# Makes a change at the platform; True if what was to be kept had to be made anew. Raises ``PlatformRefused``,
+# ``PlatformUnavailable``.
+Perform = Callable[[Change], bool]
 Observe = Callable[[Applied], None]  # called after each change, by one thread at a time
 
 
@@ -80,7 +82,7 @@ class Applier:
 
     def __init__(
         self,
-        broker: Broker,
+        perform: Perform,
         registry: Registry,
         *,
         stop: threading.Event,
@@ -88,7 +90,7 @@ class Applier:
         lost: threading.Event | None = None,
         observe: Observe | None = None,
     ) -> None:
-        self._broker = broker
+        self._perform = perform
         self._registry = registry
         self._stop = stop
         self._fence = fence
@@ -160,25 +162,12 @@ class Applier:
 
     def _apply(self, change: Change) -> Applied:
         try:
-            return Applied(change, repaired=self._call(change))
+            return Applied(change, repaired=self._perform(change))
         except PlatformRefused as error:
             unwelcome = isinstance(change, Unsubscribe) and error.upstream_status in REFUSED_CREDENTIALS
             return Applied(change, STALE if unwelcome else FAILED, error.reason, error.detail)
         except PlatformUnavailable as error:
             return Applied(change, UNANSWERED, error.reason, error.detail)
-
-    def _call(self, change: Change) -> bool:
-        """True if what was to be kept had to be made anew."""
-        match change:
-            case Subscribe(subscription):
-                self._broker.subscribe(subscription)
-            case Unsubscribe(subscription):
-                self._broker.unsubscribe(subscription)
-            case Keep(subscription):
-                if not self._broker.holds(subscription):
-                    self._broker.subscribe(subscription)
-                    return True
-        return False
 
     def _remember(self, applied: Applied) -> bool:
         """False if the lock is lost."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from subscriber.platforms import mindsphere_api as api
+from subscriber.platforms.api import ApiRequest
 from subscriber.registration.patience import Patience
-from subscriber.registration.plan import Subscription
+from subscriber.registration.plan import Change, Keep, Subscribe, Subscription, Unsubscribe
 from subscriber.registration.tenants import TenantList, read_tenants
 from subscriber.token_manager import Gateway
 from subscriber.transport import Answer
@@ -31,6 +32,19 @@ class Broker:
     def tenants(self) -> TenantList:
         """The user tenants; the host is among them only if the platform lists it."""
         return read_tenants(self._page)
+
+    def perform(self, change: Change) -> bool:
+        """Make a change. True if what was to be kept had to be made anew."""
+        match change:
+            case Subscribe(subscription):
+                self.subscribe(subscription)
+            case Unsubscribe(subscription):
+                self.unsubscribe(subscription)
+            case Keep(subscription):
+                if not self.holds(subscription):
+                    self.subscribe(subscription)
+                    return True
+        return False
 
     def subscribe(self, subscription: Subscription) -> None:
         """Ask for it; an address that differs is replaced."""
@@ -63,7 +77,7 @@ class Broker:
         answer = self._patience(lambda: self._gateway.call(self._host, api.user_tenants_request(number)))
         return api.read_user_tenants(answer.status, answer.body)
 
-    def _call(self, subscription: Subscription, request: api.ApiRequest) -> Answer:
+    def _call(self, subscription: Subscription, request: ApiRequest) -> Answer:
         return self._patience(lambda: self._gateway.call(subscription.tenant.name, request))
 
     def _of(self, subscription: Subscription) -> str:

@@ -30,7 +30,10 @@ Hook = Callable[[Tenant, bool], object]
 
 
 class Greeter:
-    """``hook`` gets the tenant and whether it joined. ``jitter`` yields 0 up to 1, ``monotonic`` seconds."""
+    """``hook`` gets the tenant and whether it joined. ``jitter`` yields 0 up to 1, ``monotonic`` seconds.
+
+    One for each platform: their tenants are told apart by nothing but it.
+    """
 
     def __init__(
         self,
@@ -38,8 +41,12 @@ class Greeter:
         hook: Hook,
         jitter: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        platform: str = MINDSPHERE,
     ) -> None:
         self._registry = registry
+        self._platform = platform
+        self._lock = LOCK if platform == MINDSPHERE else f"{LOCK}:{platform}"
         self._hook = hook
         self._jitter = jitter
         self._monotonic = monotonic
@@ -69,9 +76,9 @@ class Greeter:
     def tell(self) -> float:
         """Tell what is due. Returns the seconds until there may be more."""
         try:
-            if self._registry.passages(MINDSPHERE, 1):
+            if self._registry.passages(self._platform, 1):
                 lost = threading.Event()
-                with locked(self._registry, LOCK, lost):
+                with locked(self._registry, self._lock, lost):
                     while self._tell_some(lost):
                         pass
         except LockHeld:
@@ -83,7 +90,7 @@ class Greeter:
 
     def _tell_some(self, lost: threading.Event) -> bool:
         """Tell a few. True if there may be more to tell now."""
-        found = self._registry.passages(MINDSPHERE, AT_ONCE + len(self._failing))
+        found = self._registry.passages(self._platform, AT_ONCE + len(self._failing))
         self._failing = {passage: retry for passage, retry in self._failing.items() if passage in set(found)}
         due = [passage for passage in found if self._is_due(passage)]
         for passage in due:

@@ -17,35 +17,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar
 
-from subscriber.errors import LockHeld
 from subscriber.model import MINDSPHERE, Tenant
 from subscriber.registration.apply import STALE, Applier, Observe, Report
 from subscriber.registration.broker import Broker
+from subscriber.registration.census import Census, Survey, batches
 from subscriber.registration.lock import locked
 from subscriber.registration.plan import Change, Keep, Target, Unsubscribe, of_row, plan
-from subscriber.registration.roster import Verdict, judge
+from subscriber.registration.roster import Verdict
 from subscriber.registration.tenants import TenantList
 from subscriber.settings import MindSphereSettings
-from subscriber.store import Clock, Fence, Registry, RosterUpdate, SubscriptionRow
+from subscriber.store import Clock, Fence, Registry, SubscriptionRow
 
 logger = logging.getLogger(__name__)
 
 LOCK = "registration"
-BATCH = 200  # tenants whose rows are in memory at once, or written in one transaction
 
-Item = TypeVar("Item")
 Groups = Iterator[Sequence[Change]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
-    """What one reading of the list found; ``read_at`` is when it began."""
-
-    verdict: Verdict
-    complete: bool
-    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +49,8 @@ class Reconciler:
 
     Failures of single subscriptions are not raised: they are in the report.
     """
+
+    platform = MINDSPHERE
 
     def __init__(
         self,
@@ -83,19 +73,21 @@ class Reconciler:
         self._stop = stop
         self._clock = clock
         self.host = Tenant(MINDSPHERE, settings.host_tenant)
+        self._census = Census(registry, MINDSPHERE, self.host)
 
-    def survey(self, *, confirmed: bool = False) -> Survey:
-        """Read the list and judge it; nothing is written. ``confirmed``: a person agrees to a list that shrank."""
+    def survey(self, *, confirmed: bool = False, only: Tenant | None = None) -> Survey:
+        """Read the list and judge it; nothing is written. ``confirmed``: a person agrees to a list that shrank.
+
+        ``only``: who is asked about; for the host alone no list is needed, and none is read.
+        """
         read_at = self._clock()
+        if only == self.host:
+            return self._judge(TenantList((), False), read_at, False)
         return self._judge(self._broker.tenants(), read_at, confirmed)
 
-    def host_alone(self) -> Survey:
-        """A survey of the host that needs no list."""
-        return self._judge(TenantList((), False), self._clock(), False)
-
     def _judge(self, listed: TenantList, read_at: datetime, confirmed: bool) -> Survey:
-        verdict = judge(self._registry.roster(MINDSPHERE), listed, self.host, confirmed=confirmed)
-        return Survey(verdict=verdict, complete=listed.complete, read_at=read_at)
+        tenants = [Tenant(MINDSPHERE, name) for name in listed.names]
+        return self._census.judge(tenants, listed.complete, read_at, confirmed=confirmed)
 
     def changes(self, survey: Survey, only: Tenant | None = None) -> Iterator[Change]:
         """What a run would change, in its order, for all tenants or one. Confirming what is in place is no change."""
@@ -109,7 +101,7 @@ class Reconciler:
         """One whole run. Raises ``LockHeld`` while another instance runs."""
         lost = threading.Event()
         with locked(self._registry, LOCK, lost) as fence:
-            survey = self._census(fence, confirmed)
+            survey = self._census.take(lambda: self.survey(confirmed=confirmed), fence, confirmed)
             report = self._reconcile(survey.verdict, self._applier(observe, fence, lost))
             if report.ok:
                 self._registry.close_reconciliation(MINDSPHERE, fence)
@@ -155,30 +147,10 @@ class Reconciler:
             applier.run(self._leftovers(verdict))
         return applier.report
 
-    def _census(self, fence: Fence, confirmed: bool) -> Survey:
-        """Read the list and write down what it says; what a person confirmed needs no later list."""
-        survey = self.survey(confirmed=confirmed)
-        self._write(survey, fence)
-        if confirmed and len(survey.verdict.missing) > len(survey.verdict.leaving):
-            survey = self.survey(confirmed=True)
-            self._write(survey, fence)
-        return survey
-
-    def _write(self, survey: Survey, fence: Fence) -> None:
-        verdict = survey.verdict
-        updates = [RosterUpdate(present=some) for some in _batches(verdict.present)]
-        updates += [RosterUpdate(missing=some) for some in _batches(verdict.missing)]
-        updates += [RosterUpdate(leaving=some) for some in _batches(verdict.leaving)]
-        held = all(self._registry.update_roster(MINDSPHERE, update, fence) for update in updates)
-        if held and survey.complete:
-            held = self._registry.close_census(MINDSPHERE, survey.read_at, len(verdict.waiting), fence)
-        if not held:
-            raise LockHeld(f"the lock {LOCK!r} has passed to another instance")
-
     def _groups(self, tenants: Iterable[Tenant], *, confirming: bool = False) -> Groups:
         """What to do for tenants that are served, those with nothing to do left out."""
         target = self._target()
-        for some in _batches(tenants):
+        for some in batches(tenants):
             rows, now = self._rows(some), self._clock()
             for tenant in some:
                 group = plan(tenant, self._topics(tenant), target, rows.get(tenant, ()), now)
@@ -190,13 +162,13 @@ class Reconciler:
         served = frozenset(verdict.served)
         others = [t for t in self._registry.subscribed(MINDSPHERE) if t not in served and t not in verdict.departed]
         target = self._target()
-        for some in _batches(others):
+        for some in batches(others):
             for tenant, rows in self._rows(some).items():
                 if group := plan(tenant, (), target, rows, self._clock()):
                     yield group
 
     def _removals(self, only: Tenant | None) -> Groups:
-        for some in _batches(self._registry.subscribed(MINDSPHERE) if only is None else [only]):
+        for some in batches(self._registry.subscribed(MINDSPHERE) if only is None else [only]):
             for rows in self._rows(some).values():
                 yield [Unsubscribe(of_row(row), "asked") for row in rows if row.subscriber == self._settings.app]
 
@@ -218,7 +190,7 @@ class Reconciler:
     def _applier(
         self, observe: Observe | None, fence: Fence | None = None, lost: threading.Event | None = None
     ) -> Applier:
-        return Applier(self._broker, self._registry, stop=self._stop, fence=fence, lost=lost, observe=observe)
+        return Applier(self._broker.perform, self._registry, stop=self._stop, fence=fence, lost=lost, observe=observe)
 
 
 def _asked(group: Iterable[Change], confirming: bool) -> Iterator[Change]:
@@ -228,12 +200,6 @@ def _asked(group: Iterable[Change], confirming: bool) -> Iterator[Change]:
             yield change
         elif change.due or confirming:
             yield replace(change, due=True)
-
-
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    source = iter(items)
-    while batch := list(islice(source, BATCH)):
-        yield batch
 
 
 def _log(survey: Survey, report: Report) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from subscriber.model import Tenant
-from subscriber.registration.tenants import TenantList
 from subscriber.store import RosterRow, TenantState
 
 LISTS_WITHOUT = 2  # complete lists in a row
@@ -33,35 +32,42 @@ class Verdict:
     departed: frozenset[Tenant]  # leaving or gone: nothing is asked in their name any more
 
 
-def judge(rows: Iterable[RosterRow], listed: TenantList, host: Tenant, *, confirmed: bool = False) -> Verdict:
-    """Hold a list against the roster. ``confirmed``: a person agrees to whatever is missing."""
+def judge(
+    rows: Iterable[RosterRow],
+    listed: Sequence[Tenant],
+    complete: bool,
+    host: Tenant | None,
+    *,
+    confirmed: bool = False,
+) -> Verdict:
+    """Hold a list against the roster. ``host`` is served whether it is listed or not; None: there is no such tenant.
+
+    ``complete``: whoever is not ``listed`` is missing. ``confirmed``: a person agrees to whatever is missing.
+    """
     known = {row.tenant: row for row in rows}
-    names = [tenant for tenant in _tenants(listed, host) if tenant != host]
+    hosts = [] if host is None else [host]
+    names = [tenant for tenant in listed if tenant != host]
     gone = {tenant for tenant, row in known.items() if row.state == TenantState.GONE}
     members = {tenant for tenant, row in known.items() if _served(row) and tenant != host}
-    missing = sorted(members.difference(names)) if listed.complete else []
+    missing = sorted(members.difference(names)) if complete else []
     overdue = [tenant for tenant in missing if known[tenant].missed + 1 >= LISTS_WITHOUT]
     shrunk = len(missing) > SHRINK_SHARE * len(members) and not confirmed
     leaving = [] if shrunk else overdue
     users = sorted(members.union(names).difference(leaving))
     away = {tenant for tenant, row in known.items() if row.state == TenantState.LEAVING}.difference(names)
     return Verdict(
-        served=[tenant for tenant in (host, *users) if tenant not in gone],
+        served=[tenant for tenant in (*hosts, *users) if tenant not in gone],
         present=[tenant for tenant in names if tenant not in gone and _changes(known.get(tenant))],
         missing=missing,
         leaving=leaving,
         waiting=missing if shrunk else [],
-        erased=sorted(gone.intersection((host, *names))),
+        erased=sorted(gone.intersection((*hosts, *names))),
         departed=frozenset(gone | away).union(leaving),
     )
 
 
 def _served(row: RosterRow) -> bool:
     return row.member and row.state == TenantState.ACTIVE
-
-
-def _tenants(listed: TenantList, host: Tenant) -> list[Tenant]:
-    return [Tenant(host.platform, name) for name in listed.names]
 
 
 def _changes(row: RosterRow | None) -> bool:

@@ -70,7 +70,7 @@ def news(count: int) -> Iterator[Sequence[Change]]:
 
 
 def applier(broker: Broker, store: Store, **more: object) -> Applier:
-    return Applier(broker, store.registry, **{"stop": threading.Event(), **more})  # type: ignore[arg-type]
+    return Applier(broker.perform, store.registry, **{"stop": threading.Event(), **more})  # type: ignore[arg-type]
 
 
 def test_many_tenants_are_served_at_once_and_no_more_than_the_ceiling(broker: SmallBroker, store: Store) -> None:

@@ -364,7 +364,7 @@ def test_unregistering_waits_its_turn(reconciler: Reconciler, store: Store) -> N
 
 
 def test_the_host_alone_needs_no_list(reconciler: Reconciler, platform: SmallPlatform) -> None:
-    survey = reconciler.host_alone()
+    survey = reconciler.survey(only=reconciler.host)
     assert {one.subscription.tenant for one in reconciler.changes(survey, HOST)} == {HOST}
     assert platform.count(path=LIST_PATH) == 0
 

@@ -6,7 +6,6 @@ import pytest
 
 from subscriber.model import Tenant
 from subscriber.registration.roster import Verdict, judge
-from subscriber.registration.tenants import TenantList
 from subscriber.store import RosterRow
 from tests.registration.conftest import HOST
 
@@ -22,7 +21,7 @@ def known(name: str, *, state: str = "active", member: bool = True, missed: int 
 
 
 def judged(rows: list[RosterRow], *listed: str, complete: bool = True, confirmed: bool = False) -> Verdict:
-    return judge(rows, TenantList(listed, complete), HOST, confirmed=confirmed)
+    return judge(rows, [tenant(name) for name in listed], complete, HOST, confirmed=confirmed)
 
 
 TEN = [known(name) for name in NAMES]

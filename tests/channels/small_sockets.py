@@ -1,0 +1,51 @@
+"""A WebSocket server in the test's own loop, and an `Outbound` that connects to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from subscriber.channels.outbound import Outbound
+from subscriber.channels.sockets import Socket
+
+Talk = Callable[[web.WebSocketResponse], Awaitable[None]]
+
+
+@asynccontextmanager
+async def connected(talk: Talk) -> AsyncIterator[Socket]:
+    """A socket whose far side does ``talk`` and then closes."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(autoping=False)
+        await socket.prepare(request)
+        await talk(socket)
+        await socket.close()
+        return socket
+
+    async with serving(answer) as url, outbound() as out:
+        socket = await out.connect(url, "/", {})
+        try:
+            yield socket
+        finally:
+            await socket.close()
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """An address where every request is answered by ``answer``."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(application) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+@asynccontextmanager
+async def outbound() -> AsyncIterator[Outbound]:
+    out = Outbound()
+    try:
+        yield out
+    finally:
+        await out.close()

@@ -1,0 +1,90 @@
+"""The thread of all channels."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import threading
+
+import pytest
+
+from subscriber.channels import runner
+from subscriber.channels.cumulocity import line
+from subscriber.channels.runner import Line, Shared, allow_files, running
+from subscriber.model import CUMULOCITY
+from subscriber.services import utc_now
+from subscriber.store import Store
+from tests.channels.small_cumulocity import SmallCumulocity, timed, wait_for
+from tests.channels.working import Counted, consumer
+
+
+class Waiting:
+    """Does nothing until it is stopped; then says so."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.stopped = threading.Event()
+        self.failures: list[Exception] = []
+
+    async def run(self) -> None:
+        self.started.set()
+        if self.failures:
+            raise self.failures.pop()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.stopped.set()
+
+
+def lines_of(part: Waiting) -> list[Line]:
+    def build(shared: Shared) -> Waiting:
+        return part
+
+    return [build]
+
+
+def test_channels_work_from_the_platform_into_the_store(platform: SmallCumulocity, store: Store) -> None:
+    platform.publish("cold", "worker", [timed(number) for number in range(10)])
+    counted, stop = Counted(), threading.Event()
+    lines = [line(lambda: [consumer(platform.url)], lambda _: None)]
+    with running(lines, store, counted, utc_now, stop):
+        wait_for(lambda: not platform.queue("cold", "worker").backlog)
+        assert counted.states()[CUMULOCITY, "connected"] == 1
+    assert store.reports.counts().pending == 10
+    assert not platform.connections
+
+
+def test_the_workers_stop_stops_them_before_their_block_is_left(store: Store) -> None:
+    part, stop = Waiting(), threading.Event()
+    with running(lines_of(part), store, Counted(), utc_now, stop):
+        wait_for(part.started.is_set)
+        stop.set()
+        wait_for(part.stopped.is_set)
+
+
+def test_leaving_the_block_stops_them_as_well(store: Store) -> None:
+    part = Waiting()
+    with running(lines_of(part), store, Counted(), utc_now, threading.Event()):
+        wait_for(part.started.is_set)
+    assert part.stopped.is_set()
+
+
+def test_a_failure_of_the_whole_is_told_and_it_is_built_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner, "REBUILD_SECONDS", 0.01)
+    part = Waiting()
+    part.failures = [ZeroDivisionError()]
+    with running(lines_of(part), store, Counted(), utc_now, threading.Event()):
+        wait_for(lambda: "channels failed" in caplog.text)
+        part.started.clear()
+        wait_for(part.started.is_set)
+
+
+def test_a_process_may_open_as_many_files_as_its_limit_allows() -> None:
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        allow_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
