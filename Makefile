@@ -8,8 +8,8 @@ help:           ## what can be made
 run: .venv/runtime      ## emulator + service, three tenants, a first burst; Ctrl-C ends. ONCE=1 stops after the burst
 	@$(BIN)/python -m emulator.demo $(if $(ONCE),--once)
 
-test: .venv/development ## every test; with CI=true a missing tool fails
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/development ## every test, in two processes; with CI=true a missing tool fails
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 journeys: .venv/development     ## the journeys alone; FULL=1 at full size
 	@FULL=$(FULL) $(BIN)/python -m pytest -m journey $(ARGS)
