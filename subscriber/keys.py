@@ -333,20 +333,20 @@ class KeySource:
         Raises ``InvalidToken`` (reason ``kid``) if the server was asked lately and has no such key;
         ``KeysUnavailable`` if it could not be asked.
         """
-        now = self._timer()
+        now, seen = self._timer(), self._held
         found = self._known(kid, now)
         if found is None:
-            return self._asked_for(kid, now)
+            return self._asked_for(kid, now, seen)
         if now - self._held.fetched_at >= REFRESH_SECONDS:
-            self._launch(now)
+            self._launch(now, seen)
         return found
 
     def _known(self, kid: str, now: float) -> RSAPublicKey | None:
         held = self._held
         return held.keys.get(kid) if now - held.fetched_at < STALE_SECONDS else None
 
-    def _asked_for(self, kid: str, now: float) -> RSAPublicKey:
-        flight = self._launch(now)
+    def _asked_for(self, kid: str, now: float, seen: _Held) -> RSAPublicKey:
+        flight = self._launch(now, seen)
         if flight is not None:
             self._await(flight)
         found = self._known(kid, now)
@@ -366,10 +366,14 @@ class KeySource:
             finally:
                 self._seats.release()
 
-    def _launch(self, now: float) -> threading.Event | None:
-        """The fetch under way, started if there is none; None if the cool-down forbids one."""
+    def _launch(self, now: float, seen: _Held) -> threading.Event | None:
+        """The fetch under way, started if there is none; None if the cool-down forbids one.
+
+        None as well if what the caller has looked into is outdated: a fetch came home meanwhile, look again.
+        """
         with self._lock:
-            if self._flight is None and now - self._tried_at >= COOL_DOWN_SECONDS:
+            idle = self._flight is None and self._held is seen
+            if idle and now - self._tried_at >= COOL_DOWN_SECONDS:
                 flight = threading.Event()
                 threading.Thread(target=self._fly, args=(flight, now), name="key-fetch", daemon=True).start()
                 self._flight, self._tried_at = flight, now
