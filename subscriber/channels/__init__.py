@@ -54,6 +54,10 @@ SourceT_contra = TypeVar("SourceT_contra", contravariant=True)
 class Channel(Protocol[SourceT_contra]):
     """One place, for as long as it is wanted here."""
 
+    @property
+    def stored(self) -> int:
+        """How many frames were stored so far."""
+
     async def run(self, connected: Callable[[], None]) -> None:
         """Connect, say so by ``connected``, and read until the connection ends.
 

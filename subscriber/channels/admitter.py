@@ -48,6 +48,7 @@ class Lane:
 
     platform: str
     frames: int = 0  # handed in and not stored yet
+    stored: int = 0  # frames so far
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -213,6 +214,7 @@ class Admitter:
         remaining = iter(receipts)
         for burst in flight.bursts:
             burst.lane.frames -= burst.frames
+            burst.lane.stored += burst.frames
             self._bytes -= burst.size
             self._count(burst, islice(remaining, len(burst.notifications)))
             burst.committed()
@@ -220,9 +222,9 @@ class Admitter:
         self._relief.clear()  # whoever waits now goes on; who comes later waits for the next
 
     def _count(self, burst: Burst, receipts: Iterable[Receipt]) -> None:
-        counts = Counter(receipt.outcome.value for receipt in receipts)
+        counts = Counter[str](receipt.outcome for receipt in receipts)
         counts["dead_letter"] = len(burst.dead_letters)
-        counts[Outcome.DUPLICATE.value] += burst.repetitions
+        counts[Outcome.DUPLICATE] += burst.repetitions
         for outcome, count in counts.items():
             if count:
                 self._counted(burst.lane.platform, outcome, count)

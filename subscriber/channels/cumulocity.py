@@ -53,6 +53,10 @@ class CumulocityChannel:
         self._lane = Lane(CUMULOCITY)
         self._frames: Frames | None = None  # from the first connection on: later ones go on with its memory
 
+    @property
+    def stored(self) -> int:
+        return self._lane.stored
+
     def renew(self, source: Consumer) -> None:
         self._consumer = source
 
@@ -68,14 +72,15 @@ class CumulocityChannel:
         self._pulse.watch(socket)
         try:
             await asyncio.wait({reading})
+            raise reading.result()
         except asyncio.CancelledError:
             await self._stop(reader)
             raise
         finally:
             self._pulse.forget(socket)
             await socket.close()
-            error = await reading
-        raise error
+            reading.cancel()  # it may wait for a store that is away
+            await asyncio.wait({reading})
 
     async def _stop(self, reader: Reader) -> None:
         """Acknowledge what is on its way into the store, if it gets there in time."""

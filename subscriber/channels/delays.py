@@ -27,13 +27,14 @@ class Delays:
         self._failures = 0
         self._token_refused = False
 
-    def after(self, error: SubscriberError, stood_seconds: float) -> float:
+    def after(self, error: SubscriberError, stood_seconds: float, fruitful: bool = False) -> float:
         """Seconds to wait after a connection that stood for so long, 0 if it was never made.
 
-        A refused token is replaced at once, but only once: if the next is refused too, something else is wrong. What
-        the platform asks for is respected.
+        Was it ``fruitful``, for frames were stored, then a backlog shrinks from one short connection to the next, and
+        delays begin anew. A refused token is replaced at once, but only once: if the next is refused too, something
+        else is wrong. What the platform asks for is respected.
         """
-        if stood_seconds >= STEADY_SECONDS:
+        if fruitful or stood_seconds >= STEADY_SECONDS:
             self._failures, self._token_refused = 0, False
         refused_before, self._token_refused = self._token_refused, error.reason == TOKEN_REFUSED
         if self._token_refused and not refused_before:

@@ -38,6 +38,7 @@ class Kept(Generic[SourceT]):
     channel: Channel[SourceT]
     delays: Delays
     connected_at: float | None = None  # loop's time; None while there is no connection
+    stored: int = 0  # frames of its channel when the last connection ended
     reported: str = ""  # reason that was logged last; empty since it stood
     stopping: bool = False
     task: asyncio.Task[None] = field(init=False)
@@ -150,9 +151,14 @@ class Keeper(Generic[SourceT]):
             await asyncio.sleep(delay)
             kept.connected_at = None
             error = await self._run(kept)
-            now = asyncio.get_running_loop().time()
-            delay = kept.delays.after(error, now - (kept.connected_at or now))
+            delay = kept.delays.after(error, *self._record(kept))
             self._lost(kept, error, delay)
+
+    def _record(self, kept: Kept[SourceT]) -> tuple[float, bool]:
+        """How many seconds the last connection stood, and whether frames were stored since the one before it."""
+        now, before = asyncio.get_running_loop().time(), kept.stored
+        kept.stored = kept.channel.stored
+        return now - (kept.connected_at or now), kept.stored > before
 
     async def _run(self, kept: Kept[SourceT]) -> SubscriberError:
         """One connection, from its making to its end; why it ended."""

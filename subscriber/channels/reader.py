@@ -43,14 +43,12 @@ class Reader:
     async def run(self) -> PlatformUnavailable:
         """Read until the connection ends; why it did. Raises only what is a bug."""
         socket, loop = self._socket, asyncio.get_running_loop()
+        socket.listening = True
         while True:
-            if self._admitter.full(self._lane) and not self._stopping:
-                self._hand_in()
-                await self._wait_for_room()
-            socket.listening = True
             message = await socket.receive()
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 if not self._burst:
+                    await self._wait_for_room()
                     loop.call_soon(self._hand_in_safely)  # runs when nothing more is buffered
                 self._burst.append(message.data)
                 if len(self._burst) >= BURST_FRAMES:
@@ -64,8 +62,11 @@ class Reader:
                 return self._ended(message.type is WSMsgType.ERROR)
 
     async def _wait_for_room(self) -> None:
+        if self._stopping or not self._admitter.full(self._lane):
+            return
         self._socket.listening = False
         await self._admitter.room(self._lane)
+        self._socket.listening = True
         self._socket.heard()  # what came meanwhile lies unread
 
     def _hand_in_safely(self) -> None:

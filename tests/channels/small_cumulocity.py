@@ -107,7 +107,12 @@ class SmallCumulocity:
 
     def _call(self, work: Callable[[], None]) -> None:
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (work(), done.set()))
+
+        def run() -> None:
+            work()
+            done.set()
+
+        self._loop.call_soon_threadsafe(run)
         assert done.wait(DEADLINE_S)
 
     # tokens

@@ -11,6 +11,7 @@ from pathlib import Path
 import pysqlite3
 import pytest
 
+from subscriber.channels import cumulocity
 from subscriber.model import CUMULOCITY, Tenant
 from subscriber.store import RowFilter, Store
 from subscriber.store.sqlite.lockfile import WriterLock
@@ -93,6 +94,24 @@ def test_an_orderly_stop_acknowledges_what_it_stores_and_the_next_start_goes_on_
         wait_for(lambda: not queue.backlog)
         assert worker.counted.frames["duplicate"] == 0
     assert stored(store) == bodies(frames)
+
+
+def test_a_stop_does_not_wait_for_a_store_that_is_away(
+    platform: SmallCumulocity, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cumulocity, "STORED_SECONDS", 0.1)
+    queue = platform.queue("cold", "worker")
+    with Worker(store, [consumer(platform.url)], lock_seconds=0.5) as worker:  # it cannot give the lock back
+        wait_for(lambda: platform.connections)
+        with WriterLock(str(path)):
+            platform.publish("cold", "worker", [timed(number) for number in range(2 * WINDOW)])
+            wait_for(lambda: queue.sent == WINDOW)
+            worker.stop()
+            assert queue.acknowledged == []
+    wait_for(lambda: not platform.connections)
+    with Worker(store, [consumer(platform.url)]):
+        wait_for(lambda: not queue.backlog)
+    assert stored(store) == [body(timed(number)) for number in range(2 * WINDOW)]
 
 
 def test_a_kill_between_commit_and_acknowledgement_costs_a_redelivery_and_nothing_else(

@@ -32,6 +32,12 @@ def test_a_connection_that_stood_for_long_starts_the_delays_anew() -> None:
     assert delays.after(BROKEN, STEADY_SECONDS) == BASE_SECONDS
 
 
+def test_a_connection_that_brought_frames_does_too_however_short() -> None:
+    delays = Delays(lambda: 1.0)
+    after(delays, *[BROKEN] * 5)
+    assert delays.after(BROKEN, 0.0, fruitful=True) == BASE_SECONDS
+
+
 def test_a_short_connection_does_not() -> None:
     delays = Delays(lambda: 1.0)
     after(delays, BROKEN)

@@ -58,6 +58,10 @@ class Line:
         finally:
             del self._scene.standing[self.wire.name]
 
+    @property
+    def stored(self) -> int:
+        return self._scene.stored
+
     def renew(self, source: Wire) -> None:
         self.wire = source
 
@@ -75,6 +79,7 @@ class Scene:
         self.wanted: Collection[Wire] | SubscriberError = wanted
         self.failures: list[Exception] = []
         self.attempts: list[str] = []
+        self.stored = 0
         self.standing: dict[str, asyncio.Event] = {}
         self.passwords: dict[str, str] = {}
         self.counted = Counted()
@@ -132,6 +137,18 @@ def test_a_lost_channel_is_connected_again(store: Store) -> None:
             scene.standing["a"].set()
             await scene.until(lambda: len(scene.attempts) == 2 and scene.standing)
             assert scene.counted.losses == ["broken"]
+
+    run(story)
+
+
+def test_connections_that_end_soon_are_made_again_soon_as_long_as_they_bring_frames(store: Store) -> None:
+    async def story() -> None:
+        async with at_work(Scene(store, Wire("a"), jitter=lambda: 0.1)) as scene:
+            for _ in range(20):  # with growing delays this would take a minute
+                await scene.until(lambda: scene.standing)
+                scene.stored += 1
+                scene.standing["a"].set()
+                await scene.until(lambda: not scene.standing)
 
     run(story)
 

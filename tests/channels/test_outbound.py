@@ -126,7 +126,9 @@ def test_a_certificate_is_always_verified_and_a_private_authority_trusted_where_
     async def story() -> int | str:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate, key)
-        runner = web.ServerRunner(web.Server(status(204)))
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", status(204))
+        runner = web.AppRunner(application)
         await runner.setup()
         await web.TCPSite(runner, "localhost", 0, ssl_context=context).start()
         url = f"https://localhost:{runner.addresses[0][1]}"
