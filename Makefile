@@ -18,6 +18,10 @@ bench: .venv/development        ## all benchmarks, one JSON object per line
 	@command -v wrk cc >/dev/null || { apt-get -q update && apt-get -qy install wrk gcc libc6-dev; }
 	@$(BIN)/python -m bench
 
+prove: .venv/development ## the promises under power cuts and failing disks; writes docs/proof.md. QUICK=1: a small part
+	@command -v cc >/dev/null || { apt-get -q update && apt-get -qy install gcc libc6-dev; }
+	@$(BIN)/python -m proof $(if $(QUICK),--quick)
+
 lint: .venv/development ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -33,4 +37,4 @@ lint: .venv/development ## ruff and mypy
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help run test journeys bench lint
+.PHONY: help run test journeys bench prove lint
