@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proof import models
 from proof.power import cuts, failing
 from proof.report import Chapter, document
 
 QUICK = 0.03  # of the full numbers
 DOCUMENT = Path(__file__).parent.parent / "docs" / "proof.md"
-CHAPTERS: Mapping[str, Callable[[float], Chapter]] = {"cuts": cuts.run, "failing": failing.run}
+CHAPTERS: Mapping[str, Callable[[float], Chapter]] = {"cuts": cuts.run, "failing": failing.run, "models": models.run}
 
 
 def main() -> int:

@@ -9,8 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 
+import psycopg
 import pytest
+from hypothesis import settings
 
 from subscriber.errors import Unavailable
 from subscriber.model import Notification
@@ -20,7 +23,7 @@ from subscriber.store.postgres.arrivals import Arrival, entries_of, insert
 from subscriber.store.postgres.database import Database
 from subscriber.store.postgres.horizon import LOCK
 from subscriber.store.postgres.tenants import tenant_ids
-from tests.servers.postgres import Server, running
+from tests.servers.postgres import Server, running, shared
 from tests.store.contract import (
     AddingContract,
     ChannelsContract,
@@ -33,6 +36,7 @@ from tests.store.contract import (
     SettlingContract,
     TailContract,
 )
+from tests.store.machine import StoreMachine
 from tests.store.making import ACME, OTHER, Clock, channel, fact, key, lease_all, lease_ordered, letter, notification
 from tests.store.postgres.conftest import clock, database, server, store, url
 from tests.store.test_sqlite import ADD_FOREVER, LEASE_ALL, SAME_KEYS, run_together, start
@@ -234,3 +238,26 @@ def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+class PostgresMachine(StoreMachine):
+    EFFECT = "INSERT INTO effects VALUES (%s)"
+
+    def make(self) -> Store:
+        self.url = shared().fresh()
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE effects (key text)")
+        self.reading = psycopg.connect(self.url, autocommit=True)
+        return open_store(self.url, clock=self.clock, patience_seconds=2.0)
+
+    def written(self) -> list[str]:
+        return [each for (each,) in self.reading.execute("SELECT key FROM effects").fetchall()]
+
+    def teardown(self) -> None:
+        self.reading.close()
+        super().teardown()
+        shared().drop(self.url)
+
+
+TestModel = PostgresMachine.TestCase
+TestModel.settings = settings(max_examples=10, stateful_step_count=25, deadline=timedelta(minutes=1))

@@ -6,16 +6,15 @@ import random
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from datetime import timedelta
 
 from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import migrations
-from subscriber.model import Attempt, Dead, Done, Hold, Identity, Outcome, Retry, State
-from subscriber.store import RowFilter, Store
+from subscriber.store import Store
 from subscriber.store.sqlite import open_store
+from subscriber.store.sqlite.driver import open_reader, open_writer
 from tests.store.contract import (
     AddingContract,
     ChannelsContract,
@@ -28,7 +27,8 @@ from tests.store.contract import (
     SettlingContract,
     TailContract,
 )
-from tests.store.making import ACME, OTHER, Clock, key, notification
+from tests.store.machine import StoreMachine
+from tests.store.making import ACME, key, notification
 
 
 class TestAdding(AddingContract):
@@ -206,103 +206,25 @@ def test_a_child_does_not_keep_the_lock_of_a_parent_that_died(url: str) -> None:
         assert migrations.apply(url) == []  # takes the writer's lock; the child lives until its input ends
 
 
-NAMES = st.sampled_from("abc")
-TENANTS = st.sampled_from([ACME, OTHER])
-SETTLED = (State.DONE, State.DEAD)
+class SqliteMachine(StoreMachine):
+    EFFECT = "INSERT INTO effects VALUES (?)"
 
-
-class StoreMachine(RuleBasedStateMachine):
-    """The store does what a dictionary of states would do."""
-
-    def __init__(self) -> None:
-        super().__init__()
+    def make(self) -> Store:
         self.folder = tempfile.TemporaryDirectory()
-        url = f"sqlite:///{self.folder.name}/store.db"
-        migrations.apply(url)
-        self.clock = Clock()
-        self.store = open_store(url, clock=self.clock)
-        self.states: dict[tuple[object, bytes], State] = {}
-        self.attempts: list[Attempt] = []
-        self.lost: list[Attempt] = []
-        self.done = 0
+        self.path = f"{self.folder.name}/store.db"
+        migrations.apply(f"sqlite:///{self.path}")
+        with closing(open_writer(self.path, lock_wait_seconds=1.0)) as connection:
+            connection.execute("CREATE TABLE effects (key TEXT)")
+        return open_store(f"sqlite:///{self.path}", clock=self.clock)
+
+    def written(self) -> list[str]:
+        with closing(open_reader(self.path)) as connection:
+            return [each for (each,) in connection.execute("SELECT key FROM effects").fetchall()]
 
     def teardown(self) -> None:
-        self.store.close()
+        super().teardown()
         self.folder.cleanup()
 
-    @rule(names=st.lists(NAMES, min_size=1, max_size=4), tenant=TENANTS)
-    def add(self, names: list[str], tenant: object) -> None:
-        given = [notification(name, tenant=tenant, identity=Identity.TIMED) for name in names]  # type: ignore[arg-type]
-        for receipt in self.store.inbox.add(given):
-            known = (receipt.tenant, receipt.key) in self.states
-            assert receipt.outcome is (Outcome.DUPLICATE if known else Outcome.NEW)
-            self.states.setdefault((receipt.tenant, receipt.key), State.PENDING)
 
-    @rule(limit=st.integers(1, 3))
-    def lease(self, limit: int) -> None:
-        pending = [which for which, state in self.states.items() if state is State.PENDING]
-        attempts = self.store.inbox.lease(self.store.inbox.lanes(), limit, 60)
-        assert len(attempts) == min(limit, len(pending))
-        for attempt in attempts:
-            which = (attempt.notification.tenant, attempt.notification.key)
-            assert self.states[which] is State.PENDING
-            self.states[which] = State.RUNNING
-        self.attempts += attempts
-
-    @precondition(lambda self: self.attempts)
-    @rule(data=st.data(), decision=st.sampled_from(["done", "dead", "retry", "hold"]))
-    def settle(self, data: st.DataObject, decision: str) -> None:
-        attempt = self.attempts.pop(data.draw(st.integers(0, len(self.attempts) - 1)))
-        decisions = {
-            "done": (Done(), State.DONE),
-            "dead": (Dead("x"), State.DEAD),
-            "retry": (Retry(self.clock()), State.PENDING),
-            "hold": (Hold(self.clock(), "x"), State.PENDING),
-        }
-        what, state = decisions[decision]
-        assert self.store.inbox.settle(attempt, what) is True  # type: ignore[arg-type]
-        self.states[(attempt.notification.tenant, attempt.notification.key)] = state
-        self.done += state is State.DONE
-        self.lost.append(attempt)
-
-    @precondition(lambda self: self.lost)
-    @rule(data=st.data())
-    def settle_what_was_lost(self, data: st.DataObject) -> None:
-        attempt = data.draw(st.sampled_from(self.lost))
-        assert self.store.inbox.settle(attempt, Done()) is False
-
-    @rule()
-    def let_leases_run_out(self) -> None:
-        self.clock.advance(minutes=2)
-        for attempt in self.attempts:
-            self.states[(attempt.notification.tenant, attempt.notification.key)] = State.PENDING
-        if self.attempts:
-            self.retake()
-
-    def retake(self) -> None:
-        """Whoever comes next takes them all over."""
-        old, self.attempts = self.attempts, []
-        self.lease(100)
-        self.lost += old
-
-    @rule(name=NAMES, tenant=TENANTS)
-    def replay(self, name: str, tenant: object) -> None:
-        which = (tenant, key(name))
-        moved = self.store.inbox.replay(tenant, [key(name)])  # type: ignore[arg-type]
-        assert moved == (self.states.get(which) in SETTLED)
-        if moved:
-            self.states[which] = State.PENDING
-
-    @invariant()
-    def rows_and_counts_agree(self) -> None:
-        rows = self.store.reports.rows(RowFilter(), 100).rows
-        seen = {(row.notification.tenant, row.notification.key): row.state for row in rows}
-        assert seen == self.states
-        counts = self.store.reports.counts()
-        kept = list(self.states.values())
-        assert (counts.pending, counts.running) == (kept.count(State.PENDING), kept.count(State.RUNNING))
-        assert (counts.dead, counts.done) == (kept.count(State.DEAD), self.done)
-
-
-TestModel = StoreMachine.TestCase
+TestModel = SqliteMachine.TestCase
 TestModel.settings = settings(max_examples=15, stateful_step_count=25, deadline=timedelta(minutes=1))
