@@ -12,13 +12,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from proof import models
+from proof import models, tokens
 from proof.power import cuts, failing
 from proof.report import Chapter, document
 
 QUICK = 0.03  # of the full numbers
 DOCUMENT = Path(__file__).parent.parent / "docs" / "proof.md"
-CHAPTERS: Mapping[str, Callable[[float], Chapter]] = {"cuts": cuts.run, "failing": failing.run, "models": models.run}
+CHAPTERS: Mapping[str, Callable[[float], Chapter]] = {
+    "cuts": cuts.run,
+    "failing": failing.run,
+    "models": models.run,
+    "tokens": tokens.run,
+}
 
 
 def main() -> int:
