@@ -15,6 +15,7 @@ from typing import Protocol
 from emulator.clock import Clock
 
 LOG = logging.getLogger("emulator")
+REST_S = 0.01  # real seconds until what is still due after its turn is tried again: it must not spin
 STEP_S = 1.0  # an advance stops at most once per emulator second, however many retries are due in it
 
 
@@ -54,7 +55,7 @@ class Timekeeper:
             moments = [moment for player in self._players if (moment := player.next_moment()) is not None]
             pause = self._clock.real_seconds_until(min(moments)) if moments else None
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(REST_S if pause == 0 else pause):
                     await self._nudged.wait()
             except TimeoutError:
                 continue

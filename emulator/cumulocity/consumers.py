@@ -120,6 +120,13 @@ class Consumer:
         """What is this client's to send or to acknowledge."""
         return (entry for entry in self.backlog.values() if self._owners.get(entry.message.source) is client)
 
+    def shares(self) -> dict[str, list[str]]:
+        """The sources that each connected client has been given so far, by its name."""
+        given: dict[str, list[str]] = {client.name: [] for client in self.clients}
+        for source, owner in self._owners.items():
+            given[owner.name].append(source)
+        return {name: sorted(sources) for name, sources in given.items()}
+
     def settle(self) -> None:
         """Move the sources that waited for their last acknowledgement."""
         self._rebalance()

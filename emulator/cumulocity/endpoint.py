@@ -63,10 +63,12 @@ class Endpoint:
         if not socket.can_prepare(request):
             raise Refused(400, f"{FAMILY}/Bad Request", "this address speaks WebSocket only")
         client = Client(_name(request))
+        if self._faults.strikes("n2-409"):
+            raise occupied("the consumer already has a client, as the fault says")
         try:
             topic, consumer = self._messaging.connect(grant, client)
         except Occupied as error:
-            raise Refused(409, f"{FAMILY}/Conflict", str(error)) from error
+            raise occupied(str(error)) from error
         session = Session(request, socket, grant, topic, consumer, client, self._messaging, self._faults, self._panel)
         try:
             await socket.prepare(request)
@@ -94,6 +96,11 @@ def available(panel: Panel, faults: Faults) -> None:
         raise not_found(FAMILY, "the messaging service is not enabled")
     if faults.strikes("n2-down"):
         raise Refused(503, f"{FAMILY}/Service Unavailable", "the messaging service is down, as the fault says")
+
+
+def occupied(text: str) -> Refused:
+    """The consumer admits no such client now."""
+    return Refused(409, f"{FAMILY}/Conflict", text)
 
 
 def check_sharing(panel: Panel, rules: Rules, grant: Grant) -> None:

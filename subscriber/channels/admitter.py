@@ -4,8 +4,9 @@ Channels hand in bursts. What waits when a submission ends goes into the next on
 channels, the more share a commit. Each begins in the store's own thread at the moment the one before it has
 committed: the event loop may be busy with reading just then, and the store would stand idle.
 
-Submissions follow one another, in the order of bursts, and one that failed is made again before any other. So no
-failure can turn the order of a source round, or leave a channel with a memory of frames that were not stored.
+Submissions follow one another, in the order of bursts, and one that failed, were it by a bug, is made again before
+any other. So no failure can turn the order of a source round, or leave a channel with a memory of frames that were
+not stored.
 
 While the store cannot take anything, channels stop reading once they hold a window of frames, or all together
 ``PENDING_BYTES``. Nothing is acknowledged that is not stored.
@@ -17,6 +18,7 @@ import asyncio
 import logging
 import random
 import threading
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -39,6 +41,7 @@ OVERDUE_SECONDS = 6.0  # a submission's turn comes within 5 s or never (``store.
 RETRY_BASE_SECONDS = 0.2
 RETRY_CEILING_SECONDS = 15.0
 RETRY_DOUBLINGS = 7  # more than the base needs to pass the ceiling
+PLACE_FRAMES = 5  # of a bug's traceback, the innermost
 UNSTORABLE = "unstorable"  # reason of a store error: these values will never be stored
 
 
@@ -179,7 +182,7 @@ class Admitter:
         flight.begun_at, flight.over = self._loop.time(), False
         try:
             submission = self._inbox.submit(flight.notifications(), flight.dead_letters(), flight.facts())
-        except SubscriberError as error:
+        except Exception as error:  # at the top of the store's thread, or in a channel that could do nothing about it
             self._tell(self._failed, flight, error)
             return
         flight.submission = submission
@@ -189,13 +192,13 @@ class Admitter:
         """Take the outcome, once: the store tells it, and it may have been asked for at the same moment."""
         try:
             receipts = submission.receipts()
-        except SubscriberError as error:
+        except Exception as error:  # the top of a thread: whatever it is, nothing follows until this is stored
             if self._take(flight):
                 self._tell(self._failed, flight, error)
             return
         if self._take(flight):
+            self._go_on(flight)  # first: to tell gives the interpreter's lock away, and the store would stand idle
             self._tell(self._finish, flight, receipts)
-            self._go_on(flight)
 
     def _take(self, flight: Flight) -> bool:
         with self._mutex:
@@ -229,28 +232,48 @@ class Admitter:
             if count:
                 self._counted(burst.lane.platform, outcome, count)
 
-    def _failed(self, flight: Flight, error: SubscriberError) -> None:
-        if error.reason == UNSTORABLE and any(burst.notifications for burst in flight.bursts):
+    def _failed(self, flight: Flight, error: Exception) -> None:
+        culprits = any(burst.rows or burst.facts for burst in flight.bursts)
+        if isinstance(error, SubscriberError) and error.reason == UNSTORABLE and culprits:
             self._waiting.extendleft(reversed([piece for burst in flight.bursts for piece in _pieces(burst, error)]))
             self._go_on(flight)
             return
         ceiling = min(RETRY_CEILING_SECONDS, self._retry_base * 2.0 ** min(flight.failures, RETRY_DOUBLINGS))
         flight.failures += 1
-        extra = {"action": "channels_unstored", "reason": error.reason, "attempt": flight.failures}
-        logger.warning("what channels brought waits for the store", extra=extra)
+        self._report(flight, error)
         self._loop.call_later(ceiling * (0.5 + self._jitter() / 2), self._submit, flight)
+
+    def _report(self, flight: Flight, error: Exception) -> None:
+        """A bug is told with its place and without its words, in which there may be a payload."""
+        waits, extra = "what channels brought waits for the store", {"action": "channels_unstored"}
+        if isinstance(error, SubscriberError):
+            logger.warning(waits, extra={**extra, "reason": error.reason, "attempt": flight.failures})
+            return
+        place = "".join(traceback.format_tb(error.__traceback__, -PLACE_FRAMES))
+        about = {**extra, "reason": type(error).__name__, "attempt": flight.failures}
+        logger.error("%s, which has a bug:\n%s", waits, place, extra=about)
 
 
 def _pieces(burst: Burst, error: SubscriberError) -> list[Burst]:
-    """A burst in which something can never be stored, taken apart: each notification alone, then the rest.
+    """A burst in which something can never be stored, taken apart: each thing alone, then what waits for them.
 
-    One that is alone already is the culprit: of it we keep that it came.
+    What is alone already is the culprit. Of a notification we keep that it came; a letter, or a channel's memory, is
+    left out: waiting for it would hold up all channels for ever.
     """
-    if burst.alone:
-        letters = [_unstorable(notification, error) for notification in burst.notifications]
-        return [Burst(lane=burst.lane, dead_letters=letters)]
-    pieces = [Burst(lane=burst.lane, notifications=(one,), alone=True) for one in burst.notifications]
-    return [*pieces, replace(burst, notifications=())]
+    alone = partial(Burst, lane=burst.lane, alone=True)
+    if not burst.alone:
+        return [
+            *(alone(notifications=(one,)) for one in burst.notifications),
+            *(alone(dead_letters=(one,)) for one in burst.dead_letters),
+            *(alone(facts=(one,)) for one in burst.facts),
+            replace(burst, notifications=(), dead_letters=(), facts=()),
+        ]
+    if burst.notifications:
+        return [alone(dead_letters=[_unstorable(one, error) for one in burst.notifications])]
+    what = "a dead letter" if burst.dead_letters else "what a channel remembers"
+    extra = {"action": "channels_left_out", "platform": burst.lane.platform, "reason": error.reason}
+    logger.error("%s is left out: %s", what, error.detail, extra=extra)
+    return []
 
 
 def _unstorable(notification: Notification, error: SubscriberError) -> DeadLetter:

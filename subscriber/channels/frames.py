@@ -30,6 +30,7 @@ class Reading(NamedTuple):
     dead_letters: list[DeadLetter]
     facts: tuple[ChannelFact, ...]
     acknowledgements: list[bytes]
+    repetitions: int = 0  # frames of which nothing is left: they were stored before
 
 
 class Frames:
@@ -49,12 +50,10 @@ class Frames:
         reading = Reading([], [], (), [])
         remembered = False
         for frame in frames:
-            # Bytes that are no UTF-8 become lone surrogates, which the codec refuses, and come back as they were.
-            text = frame.decode("utf-8", "surrogateescape")
-            if name := acknowledgement(text):
-                reading.acknowledgements.append(name.encode("utf-8", "surrogateescape"))
+            if text := acknowledgement(frame):
+                reading.acknowledgements.append(text)
             try:
-                notification, untimed = decode(text, tenant, channel, received_at)
+                notification, untimed = decode(frame, tenant, channel, received_at)
             except MalformedDelivery as error:
                 reading.dead_letters.append(self._letter(frame, error, received_at))
                 continue
@@ -63,7 +62,8 @@ class Frames:
             elif key := self._replays.place(notification.key, str(self._place), received_at):
                 reading.notifications.append(replace(notification, key=key))
                 remembered = True
-        return reading._replace(facts=(self._fact(),)) if remembered else reading
+        repetitions = len(frames) - len(reading.notifications) - len(reading.dead_letters)
+        return reading._replace(facts=(self._fact(),) if remembered else (), repetitions=repetitions)
 
     def _fact(self) -> ChannelFact:
         tenant, channel, name = self._place

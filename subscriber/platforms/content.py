@@ -21,6 +21,7 @@ NAME_CHARS = (
 DIGEST_BYTES = 16  # 2**64 notifications of one tenant for an even chance of a collision
 TIME_BYTES = 6  # milliseconds until the year 10889; rows of one hour share index pages
 NO_TIME = bytes(TIME_BYTES)
+CONTENT = blake2b(digest_size=DIGEST_BYTES, person=b"content")
 
 
 def parse(body: bytes) -> Any:
@@ -64,7 +65,9 @@ def content_digest(*parts: Any) -> bytes:
         canonical = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:  # nested deeper than orjson writes (254), though it read it
         raise MalformedDelivery("nested too deeply", reason="json") from error
-    return blake2b(canonical, digest_size=DIGEST_BYTES, person=b"content").digest()
+    digest = CONTENT.copy()  # a fourth cheaper than to begin anew
+    digest.update(canonical)
+    return digest.digest()
 
 
 def id_digest(text: str) -> bytes:
@@ -84,10 +87,12 @@ def moment(text: object) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        if found.tzinfo is not UTC:
+            found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return found - timedelta(microseconds=found.microsecond % 1000)
+    finer = found.microsecond % 1000
+    return found - timedelta(microseconds=finer) if finer else found
 
 
 def short_name(text: str, what: str) -> str:

@@ -19,6 +19,7 @@ The acknowledgement's text changes with each connection, so it says nothing abou
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from subscriber.errors import MalformedDelivery
@@ -29,7 +30,10 @@ WITH_CHILDREN = "WithChildren"
 TIMES = ("lastUpdated", "time")
 CHANGING = ("lastUpdated", "time", "count")  # members that a new fact changes
 HEADER_LINES = 3
-ACK_CHARS = 1024  # published ids have 16 to 24 characters; what is sent back unread must have some end
+ACK_BYTES = 1024  # published ids have 16 to 24 characters; what is sent back unread must have some end
+# A device says the same header again and again, and reading it anew costs as much as all the rest of its frame.
+HEADERS_KEPT = 4096  # devices of a busy worker; others are read each time
+KEPT_BYTES = 512  # some hundred as a rule; a stranger's long ones are not kept
 
 
 class Frame(NamedTuple):
@@ -39,24 +43,31 @@ class Frame(NamedTuple):
     untimed: bool
 
 
-def acknowledgement(frame: str) -> str:
+class Header(NamedTuple):
+    """What the description and the action say."""
+
+    tenant: str
+    topic: str
+    source: str
+    action: str
+
+
+def acknowledgement(frame: bytes) -> bytes:
     """The text to send back once the frame is stored, empty if it has none. Unreadable frames have it as well."""
-    text = frame.partition("\n")[0].removesuffix("\r")
-    return text if len(text) <= ACK_CHARS else ""
+    text = frame.partition(b"\n")[0].removesuffix(b"\r")
+    return text if len(text) <= ACK_BYTES else b""
 
 
-def decode(frame: str, tenant: str, channel: str, received_at: datetime) -> Frame:
+def decode(frame: bytes, tenant: str, channel: str, received_at: datetime) -> Frame:
     """The notification in a frame that came for this tenant by the subscription named ``channel``.
 
     Raises ``MalformedDelivery``, also for a frame that names another tenant: nobody's data may land with another.
     """
     lines, body = _split(frame)
-    described, topic, source = _description(lines[1])
+    described, topic, source, action = _kept_header(lines) if len(lines) <= KEPT_BYTES else _header(lines)
     if described != tenant:
         raise MalformedDelivery("the frame is another tenant's", reason="tenant")
     document = parse(body)
-    action = short_name(lines[2], "action")
-    untimed = not _carries(document, CHANGING)
     occurred_at = _occurred_at(document)
     return Frame(
         Notification(
@@ -71,25 +82,48 @@ def decode(frame: str, tenant: str, channel: str, received_at: datetime) -> Fram
             received_at=received_at,
             body=body,
         ),
-        untimed,
+        untimed=occurred_at is None and not _carries(document, CHANGING),
     )
 
 
-def _split(frame: str) -> tuple[list[str], bytes]:
-    """Header lines and body. A proxy may have turned LF into CRLF in the header; the body is left as it is."""
-    head, separator, body = frame.partition("\n\n")
-    crlf_head, crlf_separator, crlf_body = frame.partition("\r\n\r\n")
-    if crlf_separator and len(crlf_head) < len(head):
-        head, separator, body = crlf_head, crlf_separator, crlf_body
-    lines = [line.removesuffix("\r") for line in head.split("\n")]
-    if not separator or len(lines) < HEADER_LINES:
+def _split(frame: bytes) -> tuple[bytes, bytes]:
+    """Header lines behind the first, and the body.
+
+    A proxy may have turned LF into CRLF in the header; the body is left as it is.
+    """
+    head, separator, body = frame.partition(b"\n\n")
+    if b"\r" in head:
+        crlf_head, crlf_separator, crlf_body = frame.partition(b"\r\n\r\n")
+        if crlf_separator and len(crlf_head) < len(head):
+            head, separator, body = crlf_head, crlf_separator, crlf_body
+    first, _, lines = head.partition(b"\n")
+    if not separator or not lines:
         raise MalformedDelivery("a frame has three header lines, an empty line and a body", reason="frame")
-    if not all(line.isprintable() for line in lines[:HEADER_LINES]):
-        raise MalformedDelivery("the header holds unprintable characters", reason="frame")
+    _printable(first)
+    return lines, body
+
+
+def _header(lines: bytes) -> Header:
+    """What the lines behind the first say. There may be more of them than anybody knows."""
+    described, *more = lines.split(b"\n", HEADER_LINES - 1)
+    if not more:
+        raise MalformedDelivery("a frame has three header lines, an empty line and a body", reason="frame")
+    tenant, topic, source = _description(_printable(described))
+    return Header(tenant, topic, source, short_name(_printable(more[0]), "action"))
+
+
+_kept_header = lru_cache(HEADERS_KEPT)(_header)
+
+
+def _printable(line: bytes) -> str:
+    """The text of a line. Raises ``MalformedDelivery`` if it is none, or nothing for a screen."""
     try:
-        return lines, body.encode()
-    except UnicodeEncodeError as error:
-        raise MalformedDelivery("the frame is not UTF-8", reason="frame") from error
+        text = line.removesuffix(b"\r").decode()
+    except UnicodeDecodeError as error:
+        raise MalformedDelivery("the header is not UTF-8", reason="frame") from error
+    if not text.isprintable():
+        raise MalformedDelivery("the header holds unprintable characters", reason="frame")
+    return text
 
 
 def _description(text: str) -> tuple[str, str, str]:
@@ -106,6 +140,8 @@ def _carries(document: Any, members: tuple[str, ...]) -> bool:
 
 
 def _occurred_at(document: Any) -> datetime | None:
-    if not isinstance(document, dict):
-        return None
-    return next((found for member in TIMES if (found := moment(document.get(member)))), None)
+    if isinstance(document, dict):
+        for member in TIMES:
+            if (text := document.get(member)) is not None and (found := moment(text)):
+                return found
+    return None

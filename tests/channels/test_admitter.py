@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -13,12 +13,26 @@ from typing import cast
 import pytest
 
 from subscriber.channels.admitter import ENOUGH_ROWS, WINDOW_FRAMES, Admitter, Burst, Lane
-from subscriber.model import DeadLetter, Notification
-from subscriber.store import ChannelFact, Inbox, RowFilter, Store, Submission
+from subscriber.model import DeadLetter, Notification, Receipt
+from subscriber.store import CHANNEL_FACT_BYTES, ChannelFact, Inbox, RowFilter, Store, Submission, open_store
 from subscriber.store.sqlite.lockfile import WriterLock
+from tests.servers.postgres import shared
 from tests.store.making import ACME, letter, notification, several
 
 DEADLINE_S = 20.0
+PAYLOAD = "secret"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """One store and then the other: what a row cannot hold is decided by each in its own way."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("store")
+        return
+    url = shared().fresh()
+    with closing(open_store(url)) as opened:
+        yield opened
+    shared().drop(url)
 
 
 @dataclass
@@ -38,11 +52,41 @@ class Watching:
         return self.inbox.submit(notifications, dead_letters, facts)
 
 
+@dataclass
+class Buggy(Watching):
+    """Fails twice as only a bug can: when something is handed in, and when it is told what became of it."""
+
+    def submit(
+        self,
+        notifications: Sequence[Notification],
+        dead_letters: Sequence[DeadLetter] = (),
+        facts: Sequence[ChannelFact] = (),
+    ) -> Submission:
+        submission = super().submit(notifications, dead_letters, facts)
+        if len(self.sizes) == 1:
+            raise TypeError(PAYLOAD)
+        return Forgetful(submission) if len(self.sizes) == 2 else submission
+
+
+@dataclass
+class Forgetful:
+    """A submission whose outcome cannot be told."""
+
+    submission: Submission
+
+    def receipts(self) -> list[Receipt]:
+        self.submission.receipts()
+        raise KeyError(PAYLOAD)
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        self.submission.when_done(callback)
+
+
 class Scene:
     """An admitter at work, and what it told."""
 
-    def __init__(self, store: Store, **settings: float) -> None:
-        self.inbox = Watching(store.inbox)
+    def __init__(self, store: Store, watching: type[Watching] = Watching, **settings: float) -> None:
+        self.inbox = watching(store.inbox)
         self.counts: dict[str, int] = {}
         self.committed: list[str] = []
         self.admitter = Admitter(
@@ -82,8 +126,8 @@ def burst(
 
 
 @asynccontextmanager
-async def at_work(store: Store, **settings: float) -> AsyncIterator[Scene]:
-    scene = Scene(store, **settings)
+async def at_work(store: Store, watching: type[Watching] = Watching, **settings: float) -> AsyncIterator[Scene]:
+    scene = Scene(store, watching, **settings)
     working = asyncio.create_task(scene.admitter.run())
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -174,9 +218,9 @@ def test_a_duplicate_and_a_repetition_without_a_row_are_told_committed_as_well(s
     run(story)
 
 
-def test_a_channels_memory_is_stored_with_its_notifications(store: Store) -> None:
+def test_a_channels_memory_is_stored_with_its_notifications(either: Store) -> None:
     async def story() -> None:
-        async with at_work(store) as scene:
+        async with at_work(either) as scene:
             lane = Lane("cumulocity")
             for value in (b"first", b"second"):
                 fact = ChannelFact(ACME, "cold", "worker", value)
@@ -184,24 +228,24 @@ def test_a_channels_memory_is_stored_with_its_notifications(store: Store) -> Non
             await scene.admitter.stored(lane)
 
     run(story)
-    assert store.registry.channel_fact(ACME, "cold", "worker") == b"second"
+    assert either.registry.channel_fact(ACME, "cold", "worker") == b"second"
 
 
-def test_dead_letters_go_the_same_way(store: Store) -> None:
+def test_dead_letters_go_the_same_way(either: Store) -> None:
     async def story() -> None:
-        async with at_work(store) as scene:
+        async with at_work(either) as scene:
             lane = Lane("cumulocity")
             scene.admitter.put(burst(lane, (), letters=[letter()]))
             await scene.admitter.stored(lane)
             assert scene.counts == {"dead_letter": 1}
 
     run(story)
-    assert store.reports.counts().dead_letters == 1
+    assert either.reports.counts().dead_letters == 1
 
 
-def test_what_can_never_be_stored_becomes_a_dead_letter_and_holds_up_nobody(store: Store) -> None:
+def test_what_can_never_be_stored_becomes_a_dead_letter_and_holds_up_nobody(either: Store) -> None:
     async def story() -> None:
-        async with at_work(store) as scene:
+        async with at_work(either) as scene:
             lane, other = Lane("cumulocity"), Lane("cumulocity")
             scene.put(lane, [notification("a"), notification("b", source="\ud800"), notification("c")], "lane")
             scene.put(other, several(1), "other")
@@ -209,9 +253,46 @@ def test_what_can_never_be_stored_becomes_a_dead_letter_and_holds_up_nobody(stor
             assert sorted(scene.committed) == ["lane", "other"]
 
     run(story)
-    (row,) = store.reports.dead_letters(ACME, 10)
+    (row,) = either.reports.dead_letters(ACME, 10)
     assert row.letter.reason == "unstorable"
-    assert store.reports.counts().pending == 3
+    assert either.reports.counts().pending == 3
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_memory_too_large_to_be_stored_is_left_out_and_holds_up_nobody(
+    either: Store, caplog: pytest.LogCaptureFixture, others: int
+) -> None:
+    async def story() -> None:
+        async with at_work(either) as scene:
+            lane, other, told = Lane("cumulocity"), Lane("cumulocity"), []
+            large = ChannelFact(ACME, "cold", "worker", b"x" * (CHANNEL_FACT_BYTES + 1))
+            first = burst(lane, several(others), lambda: told.append("lane"), letters=[letter()], facts=[large])
+            scene.admitter.put(first)
+            scene.put(other, several(1, prefix="other"), "other")
+            await scene.admitter.stored(lane)
+            await scene.admitter.stored(other)
+            assert (told, scene.committed) == (["lane"], ["other"])
+            assert lane.stored == others + 1
+
+    run(story)
+    assert either.registry.channel_fact(ACME, "cold", "worker") == b""
+    assert (either.reports.counts().pending, either.reports.counts().dead_letters) == (others + 1, 1)
+    assert caplog.text.count("what a channel remembers is left out") == 1
+
+
+def test_a_dead_letter_that_can_never_be_stored_is_left_out_and_the_others_are_kept(
+    either: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with at_work(either) as scene:
+            lane = Lane("cumulocity")
+            bad = replace(letter(), reason="\ud800")
+            scene.admitter.put(burst(lane, several(2), letters=[bad, letter()]))
+            await scene.admitter.stored(lane)
+            assert scene.counts == {"new": 2, "dead_letter": 1}
+
+    run(story)
+    assert caplog.text.count("a dead letter is left out") == 1
 
 
 def test_a_channel_with_a_full_window_waits_until_some_of_it_is_stored(store: Store, path: Path) -> None:
@@ -267,3 +348,22 @@ def test_a_submission_whose_turn_does_not_come_is_made_again(
 
     run(story)
     assert store.reports.counts().pending == 4
+
+
+def test_a_bug_in_the_store_holds_up_channels_only_until_it_is_tried_again(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with at_work(store, Buggy) as scene:
+            lane, other = Lane("cumulocity"), Lane("cumulocity")
+            scene.put(lane, several(2), "first")
+            scene.put(other, several(1, prefix="other"), "second")
+            await scene.admitter.stored(lane)
+            await scene.admitter.stored(other)
+            assert scene.committed == ["first", "second"]
+
+    run(story)
+    assert store.reports.counts().pending == 3
+    told = [record for record in caplog.records if "which has a bug" in record.message]
+    assert [vars(record)["reason"] for record in told] == ["TypeError", "KeyError"]
+    assert "in submit" in told[0].message and PAYLOAD not in caplog.text

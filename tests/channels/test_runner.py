@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import threading
 
@@ -52,6 +53,13 @@ def test_channels_work_from_the_platform_into_the_store(platform: SmallCumulocit
         assert counted.states()[CUMULOCITY, "connected"] == 1
     assert store.reports.counts().pending == 10
     assert not platform.connections
+
+
+def test_while_channels_run_the_collector_looks_less_often_and_then_as_before(store: Store) -> None:
+    before, stop = gc.get_threshold(), threading.Event()
+    with running(lines_of(Waiting()), store, Counted(), utc_now, stop):
+        assert gc.get_threshold() == (runner.COLLECT_AFTER, *before[1:])
+    assert gc.get_threshold() == before
 
 
 def test_the_workers_stop_stops_them_before_their_block_is_left(store: Store) -> None:

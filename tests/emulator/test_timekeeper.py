@@ -87,3 +87,25 @@ def test_a_nudge_wakes_a_standing_clock(still: Clock) -> None:
         running.cancel()
 
     asyncio.run(nudged())
+
+
+class Stuck(Bell):
+    """It cannot do what is due."""
+
+    turns = 0
+
+    def play(self) -> None:
+        self.turns += 1
+
+
+def test_what_stays_due_is_tried_again_without_spinning() -> None:
+    clock = Clock(1)
+    stuck = Stuck(clock, clock.now() - 10)
+
+    async def for_a_while() -> None:
+        running = asyncio.create_task(Timekeeper(clock, [stuck]).run())
+        await asyncio.sleep(0.1)
+        running.cancel()
+
+    asyncio.run(for_a_while())
+    assert 2 <= stuck.turns <= 20

@@ -56,6 +56,7 @@ class Rehearsal:
         self._knobs = knobs
         self._more = environ
         self.environ: dict[str, str] = dict(os.environ) | {"PYTHONPATH": str(ROOT)} | environ
+        self.emulator: Program | None = None
         self.service: Program | None = None
 
     def __enter__(self) -> Rehearsal:
@@ -75,8 +76,8 @@ class Rehearsal:
         arguments += ["--app", self._app, "--seed", "1"]
         for knob in self._knobs:
             arguments += ["--knob", knob]
-        program = Program("emulator", arguments, self.environ, stdout=self._log, stderr=self._log, cwd=ROOT)
-        self._stack.callback(program.stop)
+        self.emulator = Program("emulator", arguments, self.environ, stdout=self._log, stderr=self._log, cwd=ROOT)
+        self._stack.callback(self.emulator.stop)
         wait_until("the emulator", lambda: answers(self.emulator_url + "/_control/ledger"), START_SECONDS)
         self.environ |= command_of_emulator(["credentials", "--env", "--port", str(self._emulator_port)])
         self.environ |= {

@@ -33,8 +33,13 @@ def frame(
     return end.join([ack, description, action, *more, "", ""]) + text
 
 
+def wire(text: str) -> bytes:
+    """Lone surrogates stand for what is no UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def decoded(text: str, channel: str = "coldStore") -> Frame:
-    return cumulocity.decode(text, "t2700", channel, NOW)
+    return cumulocity.decode(wire(text), "t2700", channel, NOW)
 
 
 def notification(text: str, channel: str = "coldStore") -> Notification:
@@ -143,6 +148,11 @@ def test_an_unknown_action_is_kept() -> None:
     assert notification(frame(action="ARCHIVE")).action == "ARCHIVE"
 
 
+def test_a_header_too_long_to_be_kept_in_mind_is_read_all_the_same() -> None:
+    long = frame(more=("x" * 2 * cumulocity.KEPT_BYTES,))
+    assert notification(long).key == notification(frame()).key
+
+
 def test_a_source_may_be_missing() -> None:
     assert notification(frame(description="/t2700/alarms/")).source == ""
 
@@ -164,7 +174,10 @@ def test_a_source_may_be_missing() -> None:
         (frame(action="A" * 256), "name"),
         (frame("not JSON"), "json"),
         (frame('{"a":"\\u0000"}'), "nul"),
-        (frame('"\ud800"'), "frame"),
+        (frame('"\ud800"'), "json"),
+        (frame(action="\ud800"), "frame"),
+        (frame(ack="\ud800"), "frame"),
+        (frame(ack="\x07"), "frame"),
     ],
 )
 def test_what_cannot_be_read_says_why(text: str, reason: str) -> None:
@@ -185,12 +198,12 @@ def test_what_cannot_be_read_says_why(text: str, reason: str) -> None:
     ],
 )
 def test_the_acknowledgement_is_the_first_line_whatever_follows(text: str, expected: str) -> None:
-    assert acknowledgement(text) == expected
+    assert acknowledgement(wire(text)) == wire(expected)
 
 
 @given(st.text(st.characters(), max_size=200))
 def test_any_text_is_read_or_malformed(text: str) -> None:
-    acknowledgement(text)
+    acknowledgement(wire(text))
     try:
         decoded(text)
     except MalformedDelivery:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,8 +182,11 @@ class SeedClient:
         return [message.split("\n")[1].rpartition("/")[2] for message in self.got]
 
     def close(self) -> None:
-        self.ws.close()
+        """In order, and from the side that reads: the library's own ``close`` is noticed there after 10 s only."""
+        with suppress(websocket.WebSocketException, OSError):  # the platform may have closed already
+            self._raw.send_close()
         self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
         self._raw.shutdown()  # the library leaves it open where the platform closed first
 
 
@@ -206,10 +210,33 @@ def test_the_steps_of_the_seed_for_a_tenant(world: World) -> None:
     assert world.consumers("SubscriptionA") == {}
 
 
+def test_the_steps_of_the_seed_for_a_device(world: World) -> None:
+    seed, c8y, (device, other) = Seed(world), world.api(), world.devices[:2]
+    made = seed.post("/notification2/subscriptions", {**DEVICE_BODY, "source": {"id": device}})
+    token_body = {"subscription": "SubscriptionB", "subscriber": "Subscriber1"}
+    client = seed.listen(seed.post("/notification2/token", token_body)["token"])
+    measurement(c8y, other)
+    Measurement(c8y, type="another", source=device, time=TIME, c8y_T={"T": {"value": 1}}).create()
+    measurement(c8y, device)
+    wait_for(lambda: client.sources() == [device])
+    client.close()
+    for value in range(5):
+        measurement(c8y, device, value)
+    again = seed.listen(seed.post("/notification2/token", token_body)["token"])
+    wait_for(lambda: again.sources() == 5 * [device])
+    assert seed.session.delete(f"{seed.base}/notification2/subscriptions/{made['id']}").status_code == 204
+    token = seed.post("/notification2/token", token_body)["token"]
+    assert seed.post(f"/notification2/unsubscribe/?token={token}") == {"result": "DONE"}
+    again.close()
+    assert world.consumers("SubscriptionB") == {}
+
+
 def test_two_clients_of_the_seeds_shared_token_divide_the_devices(world: World) -> None:
     seed, c8y = Seed(world), world.api()
-    for device in world.devices:
-        seed.post("/notification2/subscriptions", {**DEVICE_BODY, "source": {"id": device}})
+    made = [
+        seed.post("/notification2/subscriptions", {**DEVICE_BODY, "source": {"id": device}})["id"]
+        for device in world.devices
+    ]
     body = {"subscription": "SubscriptionB", "subscriber": "Subscriber1", "shared": True}
     token = seed.post("/notification2/token", body)["token"]
     one, two = seed.listen(token, "instance1"), seed.listen(token, "instance2")
@@ -224,7 +251,11 @@ def test_two_clients_of_the_seeds_shared_token_divide_the_devices(world: World) 
     for device in world.devices:
         measurement(c8y, device)
     wait_for(lambda: len(two.got) == seen + 5)
+    for id in made:
+        assert seed.session.delete(f"{seed.base}/notification2/subscriptions/{id}").status_code == 204
+    assert seed.post(f"/notification2/unsubscribe/?token={token}") == {"result": "DONE"}
     two.close()
+    assert world.consumers("SubscriptionB") == {}
 
 
 # c8y-api
@@ -298,6 +329,40 @@ def test_of_c8y_apis_shared_listeners_one_unsubscribes(world: World, caplog: pyt
     told = [record.getMessage() for record in caplog.records]
     assert sum(text.endswith("unsubscribed.") for text in told) == 1
     assert sum("already unsubscribed" in text for text in told) == 2
+
+
+def test_of_two_shared_listeners_of_c8y_api_the_one_that_stays_gets_all(world: World) -> None:
+    c8y = world.api()
+    made = [
+        Subscription(
+            c8y,
+            name="fleet",
+            context="mo",
+            source_id=device,
+            api_filter=["measurements"],
+            type_filter="c8y_Measurement",
+        ).create()
+        for device in world.devices
+    ]
+    one, two = (
+        QueueListener(c8y, "fleet", "ingest", consumer_name=name, shared=True, auto_unsubscribe=name == "two")
+        for name in ("one", "two")
+    )
+    for listener in (one, two):
+        listener.start()
+    wait_for(lambda: world.connected("fleet", 2))
+    one.stop()
+    assert one.wait(DEADLINE_S)
+    wait_for(lambda: world.connected("fleet"))
+    for device in world.devices:
+        measurement(c8y, device)
+    got = {two.queue.get(timeout=DEADLINE_S).source.rpartition("/")[2] for _ in world.devices}
+    assert got == set(world.devices)
+    for subscription in made:
+        subscription.delete()
+    two.stop()
+    assert two.wait(DEADLINE_S)
+    assert world.consumers("fleet") == {}
 
 
 def test_c8y_apis_devices_alarms_events_measurements_and_operations_are_told(world: World) -> None:
@@ -408,6 +473,42 @@ def test_pyc8y_comes_back_after_the_platform_was_away(world: World) -> None:
 
     asyncio.run(run())
     assert sorted(set(seen)) == list(range(6))
+
+
+def test_shared_listeners_of_pyc8y_divide_the_devices_and_come_back_without_loss(world: World) -> None:
+    c8y_api, devices = world.api(), world.devices
+    for device in devices:
+        Subscription(c8y_api, name="fleet", context="mo", source_id=device, api_filter=["measurements"]).create()
+
+    def listener(c8y: CumulocityClient, name: str, last: bool = False) -> Pyc8yQueueListener:
+        made = Pyc8yQueueListener(c8y, "fleet", "pyShared", consumer_name=name, shared=True, auto_unsubscribe=last)
+        made.start()
+        return made
+
+    async def sources(listener: Pyc8yQueueListener, count: int) -> list[str]:
+        return [(await asyncio.wait_for(listener.queue.get(), DEADLINE_S)).source for _ in range(count)]
+
+    async def run() -> None:
+        async with world.pyc8y() as c8y:
+            one, two = listener(c8y, "one"), listener(c8y, "two")
+            await until(lambda: world.connected("fleet", 2))
+            for device in devices * 2:
+                await asyncio.to_thread(measurement, c8y_api, device)
+            await until(lambda: one.queue.qsize() + two.queue.qsize() == 10)
+            first, second = await sources(one, one.queue.qsize()), await sources(two, two.queue.qsize())
+            assert set(first).isdisjoint(second) and len(set(first + second)) == 5
+            for each in (one, two):
+                each.stop()
+                await each.wait(DEADLINE_S)
+            for device in devices:  # nobody is there, and the consumer is
+                await asyncio.to_thread(measurement, c8y_api, device)
+            last = listener(c8y, "one", last=True)
+            assert set(await sources(last, 5)) == set(first + second)
+            last.stop()
+            await last.wait(DEADLINE_S)
+
+    asyncio.run(run())
+    assert world.consumers("fleet") == {}
 
 
 def test_pyc8ys_application_finds_its_tenants(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

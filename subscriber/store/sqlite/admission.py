@@ -40,6 +40,10 @@ UNSETTLED = (State.PENDING, State.RUNNING)
 # After a batch with something old in it, so many more go the long way: duplicates come in swarms, and trying the
 # short way in vain costs as much as the insert.
 WARY_BATCHES = 8
+# Rows of one statement where many come at once. Who comes out of a statement waits for the interpreter's lock, as
+# long as some hundred rows take, so there shall be few; but preparing one takes as long as its rows, so they have few
+# sizes. The largest is half of a channel's window: the other half is read meanwhile.
+LARGE_STATEMENTS = tuple(range(500, LARGEST_STATEMENT_ROWS, -50))
 KNOWN_TENANTS = 10_000  # ids kept in memory; more than user tenants of any application
 
 COUNTERS = {
@@ -91,16 +95,16 @@ class Admission:
         if self._wary:
             self._wary -= 1
             return None
-        entries = self._plain_entries(works)
-        if entries is None:
+        arrivals = _plain(works)
+        cells = arrivals and self._cells(arrivals, now)
+        if not arrivals or not cells:
             return None
         try:
-            connection.execute(_insertion(len(entries)), _cells(entries, now))
+            connection.execute(_insertion(_rows(arrivals)), cells)
         except ConstraintBroken:
             self._wary = WARY_BATCHES
             return None
-        receipts = iter([_new(entry.notification) for entry in entries])
-        return [[next(receipts) for _ in work.columns] for work in works if isinstance(work, Arrival)]
+        return [[_new(notification) for notification in arrival.notifications] for arrival in arrivals]
 
     def perform(self, transaction: Transaction, works: Sequence[Work]) -> Sequence[object]:
         """All arrivals as one, then everything else in order."""
@@ -108,20 +112,18 @@ class Admission:
         receipts = iter(self._admit(transaction, arrivals))
         return [next(receipts) if isinstance(work, Arrival) else work(transaction) for work in works]
 
-    def _plain_entries(self, works: Sequence[Work]) -> list[Entry] | None:
-        """What one statement can store: notifications of known tenants, not too many, and nothing else."""
-        entries: list[Entry] = []
-        for work in works:
-            if not isinstance(work, Arrival) or work.letters or work.facts:
-                return None
-            if len(entries) + len(work.columns) > LARGEST_STATEMENT_ROWS:
-                return None
-            for notification, columns in zip(work.notifications, work.columns, strict=True):
-                tenant_id = self._ids.get(notification.tenant)
-                if tenant_id is None:
-                    return None
-                entries.append(Entry(tenant_id, notification, columns))
-        return entries or None
+    def _cells(self, arrivals: Sequence[Arrival], now: int) -> list[object] | None:
+        """Of known tenants; None if one is not."""
+        ids = self._ids
+        try:
+            return [
+                cell
+                for arrival in arrivals
+                for notification, columns in zip(arrival.notifications, arrival.columns, strict=True)
+                for cell in (*columns, ids[notification.tenant], now)
+            ]
+        except KeyError:
+            return None
 
     def _admit(self, transaction: Transaction, arrivals: Sequence[Arrival]) -> list[list[Receipt]]:
         """The receipts of each arrival, in order."""
@@ -149,6 +151,17 @@ class Admission:
         return ids
 
 
+def _plain(works: Sequence[Work]) -> list[Arrival] | None:
+    """What one statement can store: notifications and nothing else, as many as there is a statement for."""
+    arrivals = [work for work in works if isinstance(work, Arrival) and not (work.letters or work.facts)]
+    count = _rows(arrivals)
+    return arrivals if len(arrivals) == len(works) and count and count == _statement_rows(count) else None
+
+
+def _rows(arrivals: Sequence[Arrival]) -> int:
+    return sum(len(arrival.columns) for arrival in arrivals)
+
+
 def _keep(transaction: Transaction, entries: Sequence[Entry]) -> list[Receipt]:
     inserted = _insert(transaction, [entry for entry in entries if entry.tenant_id != NOBODY])
     if inserted == len(entries):
@@ -159,12 +172,18 @@ def _keep(transaction: Transaction, entries: Sequence[Entry]) -> list[Receipt]:
 
 def _insert(transaction: Transaction, entries: Sequence[Entry]) -> int:
     """Insert what is not in yet. Returns how many rows that were."""
-    inserted = 0
-    for start in range(0, len(entries), LARGEST_STATEMENT_ROWS):
-        chunk = entries[start : start + LARGEST_STATEMENT_ROWS]
+    inserted = start = 0
+    while start < len(entries):
+        chunk = entries[start : start + _statement_rows(len(entries) - start)]
         sql = _insertion(len(chunk)) + " ON CONFLICT (tenant_id, key) DO NOTHING"
         inserted += transaction.execute(sql, _cells(chunk, transaction.now)).rowcount
+        start += len(chunk)
     return inserted
+
+
+def _statement_rows(left: int) -> int:
+    """How many of so many rows the next statement takes."""
+    return next((size for size in LARGE_STATEMENTS if size <= left), min(left, LARGEST_STATEMENT_ROWS))
 
 
 @cache
