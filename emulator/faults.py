@@ -34,11 +34,18 @@ NAMES = {
     "c8y-5xx": "Cumulocity's REST API answers 500",
     "n2-down": "Cumulocity's messaging service answers 503, also to upgrades",
     "n2-401": "an upgrade is refused with 401, however good its token is",
+    "n2-409": "an upgrade is refused with 409, as if the consumer had its one client",
     "n2-cut": "the consumer's connection breaks after a frame, without a word",
     "n2-lost-ack": "an acknowledgement from a consumer is thrown away",
     "n2-duplicate": "a frame is sent twice",
     "n2-delay": "a message, and all behind it, waits up to EMU_DELAY_S",
     "n2-slow": "a frame is held for EMU_SLOW_S real seconds",
+    "sr-cut-before": "a real-time answer breaks before its first byte, and the platform notices",
+    "sr-cut": "a real-time answer breaks in its middle, and the platform does not notice",
+    "sr-lost": "a real-time answer never arrives, and the platform does not notice",
+    "sr-duplicate": "a real-time answer has its notifications twice",
+    "sr-slow": "a real-time answer is held for EMU_SLOW_S real seconds",
+    "sr-silent": "a held connect gets neither spaces nor an answer, as on a half-open connection",
     "outage": "the application cannot be reached: attempts are computed and journalled, not sent",
 }
 

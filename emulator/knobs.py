@@ -84,6 +84,11 @@ class Knobs:
     gw_version_form: str = knob(
         "both", "versions in gateway paths: v1, v1.4.2 or either", choices=("major", "full", "both")
     )
+    gw_xsrf: str = knob(
+        "sent",
+        "the X-XSRF-TOKEN of a signed-in browser's changes is checked if sent, or demanded",
+        choices=("sent", "required"),
+    )
     gw_strip_prefix: bool = knob(True, "the application sees only what follows the version")
     gw_timeout_s: float = knob(60.0, "real seconds until 504", low=0.01, high=600)
     gw_max_body_bytes: int = knob(0, "larger bodies are refused with 413; 0 = only the emulator's own bound")
@@ -92,6 +97,7 @@ class Knobs:
     # Pelion Device Management
     pelion_batch_items: int = knob(10_000, "items in a batch at most; kept by a channel", low=1, high=20_000)
     pelion_queue_bytes: int = knob(50_000_000, "size of a channel's queue; kept by a channel", low=1)
+    pelion_tier: str = knob("1", "tier that accounts say they have: 0 free, 1 commercial", choices=("0", "1", "2"))
     pelion_event_life_s: float = knob(86_400.0, "an event waits this long at most (24 h)", low=1)
     pelion_idle_s: float = knob(172_800.0, "a channel without events goes after this (48 h)", low=1)
     pelion_disconnected_s: float = knob(
@@ -141,6 +147,25 @@ class Knobs:
     n2_close_restart: int = knob(1012, "close code when the platform restarts; 0 breaks", high=4999)
     n2_rule_delay_s: float = knob(0.0, "a new subscription forwards only after this")
     n2_extra_header: str = knob("", "a header line a future release might add to frames")
+    # Cumulocity, real-time notifications
+    sr_line_numbers: bool = knob(False, "rows of advice and notifications carry the line of the connect")
+    sr_template_root: str = knob(
+        "outer", "what templates see: action with data, or data alone", choices=("outer", "inner")
+    )
+    sr_heartbeat_s: float = knob(600.0, "pause between the spaces through a held connect", low=0.05)
+    sr_timeout_ms: int = knob(5_400_000, "how long a connect is held, as advised", high=86_400_000)
+    sr_interval_ms: int = knob(0, "pause before the next connect, as advised", high=86_400_000)
+    sr_session_idle_s: float = knob(7200.0, "a session without a connect ends after this", low=0.05)
+    sr_max_conn: int = knob(10, "held connects of one user for one channel; 0 = no limit", high=1_000_000)
+    sr_reliable: bool = knob(True, "80,true is understood: numbered answers, kept until confirmed")
+    sr_ack_row_always: bool = knob(True, "row 88 comes with answers that carry nothing too")
+    sr_crlf: bool = knob(False, "rows are separated by CR LF")
+    sr_unknown_client_81: str = knob("86", "row that answers 81, 82, 84 of an unknown client", choices=("86", "45"))
+    sr_child_operations: bool = knob(True, "an agent hears of operations for what hangs below it")
+    sr_restart: str = knob(
+        "cut", "how a restart ends held connects: broken, or with an empty body", choices=("cut", "empty")
+    )
+    sr_queue: int = knob(100_000, "notifications that wait in a session; one more ends it", low=1)
     c8y_devices: int = knob(5, "devices a tenant of the seed world has", low=1, high=100_000)
     # the emulated world
     assets_per_tenant: int = knob(50, "how many different assets a tenant's messages speak of", low=1)

@@ -26,6 +26,7 @@ from emulator.cumulocity.cockpit import Cockpit as CumulocityCockpit
 from emulator.cumulocity.directory import OWNER, DirectoryError
 from emulator.cumulocity.errors import Refused, refusal
 from emulator.cumulocity.platform import PREFIXES, Cumulocity
+from emulator.cumulocity.realtime.cockpit import Cockpit as RealtimeCockpit
 from emulator.faults import Chance, Faults
 from emulator.journal import Journal, StateError
 from emulator.knobs import Knobs, Panel
@@ -73,9 +74,10 @@ class Emulator:
         )
         self.pelion = Pelion(self.journal, self.clock, self.faults, chance, self.panel)
         self.cumulocity = Cumulocity(self.journal, self.clock, self.faults, chance, self.panel)
-        self.books = Books([self.ledger, self.cumulocity.book, self.pelion.queue])
+        books = [self.ledger, self.cumulocity.book, self.pelion.queue, self.cumulocity.realtime.book]
+        self.books = Books(books)
         self.timekeeper = Timekeeper(self.clock, [self.mindsphere, self.cumulocity, self.pelion])
-        self.cumulocity.messaging.on_alarm = self.timekeeper.nudge
+        self.cumulocity.on_alarm(self.timekeeper.nudge)
         self.mindsphere.courier.on_alarm = self.timekeeper.nudge
         self.pelion.on_alarm(self.timekeeper.nudge)
         self._chance = chance
@@ -99,7 +101,14 @@ class Emulator:
         cockpit = Cockpit(self.mindsphere, self.panel, self.timekeeper.nudge)
         pelion = PelionCockpit(self.pelion, self._chance, self.timekeeper.nudge)
         cumulocity = CumulocityCockpit(self.cumulocity, self.timekeeper.nudge)
-        verbs = {**control.verbs(), **cockpit.verbs(), **cumulocity.verbs(), **pelion.verbs()}
+        realtime = RealtimeCockpit(self.cumulocity.realtime.bayeux)
+        verbs = {
+            **control.verbs(),
+            **cockpit.verbs(),
+            **cumulocity.verbs(),
+            **realtime.verbs(),
+            **pelion.verbs(),
+        }
         homes = {"mindsphere": cockpit.publish, "cumulocity": cumulocity.publish, "pelion": pelion.publish}
         verbs["POST", "/publish"] = addressed(homes)
         for path, mindsphere, other in (

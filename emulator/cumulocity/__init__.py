@@ -1,7 +1,7 @@
-"""Cumulocity, played: tenants with their devices, and Notification 2.0.
+"""Cumulocity, played: tenants with their devices, Notification 2.0, real-time notifications.
 
 Follows the core OpenAPI specification, "Notifications 2.0" (overview and consumer protocol) and "Microservice SDK";
-where they are silent or differ a knob says what is assumed: docs/fidelity.md, rows N2-….
+where they are silent or differ a knob says what is assumed: docs/fidelity.md, rows N2-… and S….
 
 What every way of being notified builds on
     errors           the platform's error body and media types
@@ -27,6 +27,8 @@ Notification 2.0
     messaging        messages in, deliveries out: quota, time to live
     endpoint         the consumer's WebSocket
     members, subscriptions_api, tokens_api         REST: subscriptions, tokens, unsubscribing
+Real-time notifications
+    realtime/        long polling, in SmartREST and in JSON
 And
     cockpit          control verbs
     platform         all of it put together

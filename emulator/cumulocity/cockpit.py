@@ -108,7 +108,12 @@ class Cockpit:
                 **topic.key._asdict(),
                 "bytes": topic.size,
                 "consumers": [
-                    {"name": consumer.name, "backlog": len(consumer.backlog), "clients": len(consumer.clients)}
+                    {
+                        "name": consumer.name,
+                        "backlog": len(consumer.backlog),
+                        "clients": len(consumer.clients),
+                        "shares": consumer.shares(),
+                    }
                     for consumer in topic.consumers.values()
                 ],
             }

@@ -7,7 +7,7 @@ clients in the field cut the path off a base address.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -26,6 +26,8 @@ from emulator.cumulocity.forwarding import Forwarding
 from emulator.cumulocity.inventory import Inventory
 from emulator.cumulocity.inventory_api import InventoryApi
 from emulator.cumulocity.messaging import Messaging
+from emulator.cumulocity.realtime.realtime import Realtime
+from emulator.cumulocity.realtime.rehearsal import conversation
 from emulator.cumulocity.records import KINDS, Records
 from emulator.cumulocity.records_api import RecordsApi
 from emulator.cumulocity.rules import Rules
@@ -47,12 +49,12 @@ class Published:
     """What a call to publish came to."""
 
     messages: int = 0  # objects made or changed
-    published: int = 0  # message x consumer, as the ledger counts
+    published: int = 0  # message x consumer and row x session, as the ledger counts
     refused: int = 0  # requests answered 500 because a backlog was full
 
 
 class Cumulocity:
-    """The platform. Also a player of the timekeeper: messages expire."""
+    """The platform. Also a player of the timekeeper: messages expire, sessions and polls end."""
 
     def __init__(self, journal: Journal, clock: Clock, faults: Faults, chance: Chance, panel: Panel) -> None:
         self._journal = journal
@@ -68,9 +70,11 @@ class Cumulocity:
         self.rules = Rules(journal)
         self.messaging = Messaging(journal, clock, faults, chance, panel)
         self.forwarding = Forwarding(self.rules, self.inventory, self.messaging, clock, panel)
-        self.feed.listen(self.forwarding.hear)
         self.tokens = NotificationTokens(journal)
         access = Access(self.directory, faults)
+        shared = (journal, self.documents, self.inventory, self.feed, access, clock, faults, panel)
+        self.realtime = Realtime(*shared, lambda: self.public + PREFIXES[0])
+        self.feed.listen(self.forwarding.hear)  # last: it refuses when a backlog is full
         self._services = (
             ApplicationApi(access, self.directory),
             InventoryApi(access, self.inventory),
@@ -78,6 +82,7 @@ class Cumulocity:
             SubscriptionsApi(access, self.inventory, self.rules, clock, faults, panel),
             TokensApi(access, self.rules, self.tokens, self.messaging, faults, panel),
             Endpoint(self.directory, self.tokens, self.rules, self.messaging, faults, panel),
+            self.realtime,
         )
         self._plant(SEED_TENANTS)
 
@@ -96,17 +101,24 @@ class Cumulocity:
     def book(self) -> Book:
         return self.messaging.backlog
 
+    def on_alarm(self, nudge: Callable[[], None]) -> None:
+        """``nudge`` is told whenever ``next_moment`` may be earlier."""
+        self.messaging.on_alarm = self.realtime.bayeux.polls.on_alarm = nudge
+
     def close_sockets(self) -> None:
-        """Say goodbye to every consumer's client, as a platform does that restarts."""
+        """Say goodbye to every client, as a platform does that restarts."""
         self.messaging.close_all("restart")
+        self.realtime.bayeux.restart()
 
     def stop(self) -> None:
         self.messaging.flush()
+        self.realtime.stop()
 
     def reset(self) -> None:
         """The seed world: no rules, no topics, the first devices. Credentials and the token key stay."""
         with self._journal.transaction():
             self.messaging.clear()
+            self.realtime.clear()
             self.rules.clear()
             self.directory.reset()
             self.documents.clear()
@@ -117,16 +129,18 @@ class Cumulocity:
     # the timekeeper's player
 
     def next_moment(self) -> float | None:
-        return self.messaging.next_moment()
+        moments = (self.messaging.next_moment(), self.realtime.next_moment())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def next_leap(self) -> float | None:
-        return self.messaging.next_moment()
+        return self.next_moment()
 
     def play(self) -> None:
         self.messaging.play()
+        self.realtime.play()
 
     async def settle(self) -> None:
-        await asyncio.sleep(0)  # frames go out by their own tasks
+        await asyncio.sleep(0)  # frames and answers go out by their own tasks
 
     # what an operator does
 
@@ -145,7 +159,7 @@ class Cumulocity:
     ) -> Published:
         """``count`` objects for each tenant and API, spread over its devices; or ``count`` times ``body``."""
         done = Published()
-        before = self.forwarding.published
+        before = self._published()
         rng = Random(f"{self._chance.seed}/{self.documents.new_id()}")
         devices = {tenant: self.inventory.devices(tenant, self._panel.now.c8y_devices) for tenant in tenants}
         work = [(tenant, api) for tenant in tenants for api in apis for _ in range(count)]
@@ -157,8 +171,12 @@ class Cumulocity:
                     done.refused += not self._do(tenant, api, source, self._members(api, source, body, rng))
                     done.messages += 1
             await asyncio.sleep(0)  # let frames and requests through
-        done.published = self.forwarding.published - before
+        done.published = self._published() - before
         return done
+
+    def _published(self) -> int:
+        """Deliveries ever planned: by topics and by real-time sessions."""
+        return self.forwarding.published + self.realtime.book.totals.published
 
     def _members(self, api: str, source: str, body: Document | None, rng: Random) -> Document:
         if body is not None:
@@ -189,4 +207,5 @@ class Cumulocity:
             "password": admin.password,
             "devices": self.inventory.devices(tenant, SHOWN_DEVICES),
             "bootstrap": {"tenant": bootstrap.tenant, "user": bootstrap.name, "password": bootstrap.password},
+            "realtime": [conversation(tenant)],
         }
