@@ -18,7 +18,7 @@ from subscriber.access import DeliveryRules
 from subscriber.errors import MalformedDelivery, RefusedDelivery, SubscriberError
 from subscriber.model import DETAIL_CHARS, Claims, DeadLetter, Delivery, Notification, Outcome, Receipt, Tenant
 from subscriber.platforms import PLATFORMS
-from subscriber.store import Inbox, Submission
+from subscriber.store import ChannelFact, Inbox, Submission
 from subscriber.tokens import Verifier
 
 
@@ -42,6 +42,7 @@ class Kept(StrEnum):
     ACCEPTED = "accepted"  # at least one new notification
     DUPLICATE = "duplicate"  # nothing new in it
     DEAD_LETTER = "dead_letter"  # at least one part of it was set aside
+    PROBE = "probe"  # it held nothing: an address is being tried
 
 
 class Arrived(NamedTuple):
@@ -49,6 +50,7 @@ class Arrived(NamedTuple):
 
     notifications: Sequence[Notification]
     dead_letters: Sequence[DeadLetter]
+    facts: Sequence[ChannelFact] = ()
 
 
 class Intake:
@@ -74,7 +76,7 @@ class Intake:
         Raises ``Forbidden`` for tenants the caller may not write, ``Unavailable`` kinds if it could not be stored.
         """
         arrived = self._read(claims, platform, headers, body)
-        return _kept(self._inbox.add(arrived.notifications, arrived.dead_letters), arrived)
+        return keep(self._inbox, arrived)
 
     def receive_later(
         self,
@@ -90,28 +92,11 @@ class Intake:
         not come calls nobody: call what this returns after 5 s or later, from a thread that may wait.
         Raises ``Forbidden``.
         """
-        arrived = self._read(claims, platform, headers, body)
-        submission = self._inbox.submit(arrived.notifications, arrived.dead_letters)
-        once = threading.Lock()
-
-        def tell() -> None:
-            if once.acquire(blocking=False):
-                then(_outcome(submission, arrived))
-
-        submission.when_done(tell)
-        return tell
+        return keep_later(self._inbox, self._read(claims, platform, headers, body), then)
 
     def refuse(self, claims: Claims, platform: str, refusal: RefusedDelivery, length: str) -> None:
         """Remember a delivery that policy refuses unread, so that its loss is seen. ``length`` as declared."""
-        letter = DeadLetter(
-            tenant=Tenant(platform, claims.tenant),
-            reason=refusal.reason,
-            detail=refusal.detail[:DETAIL_CHARS],
-            # Unread bodies can only be told apart by their size: alike ones share a row and raise its count.
-            digest=_digest(length.encode()),
-            body=None,
-            buried_at=self._clock(),
-        )
+        letter = refusal_letter(Tenant(platform, claims.tenant), refusal, length, self._clock())
         self._inbox.add((), (letter,))
 
     def _read(self, claims: Claims, platform: str, headers: dict[str, str], body: bytes) -> Arrived:
@@ -146,6 +131,37 @@ class Intake:
             )
             for name in tenants
         ]
+
+
+def keep(inbox: Inbox, arrived: Arrived) -> Kept:
+    """Store it and wait. Raises ``Unavailable`` kinds."""
+    return _kept(inbox.add(*arrived), arrived)
+
+
+def keep_later(inbox: Inbox, arrived: Arrived, then: Callable[[Kept | SubscriberError], None]) -> Callable[[], None]:
+    """Store it without waiting; see ``Intake.receive_later``."""
+    submission = inbox.submit(*arrived)
+    once = threading.Lock()
+
+    def tell() -> None:
+        if once.acquire(blocking=False):
+            then(_outcome(submission, arrived))
+
+    submission.when_done(tell)
+    return tell
+
+
+def refusal_letter(tenant: Tenant, refusal: RefusedDelivery, length: str, now: datetime) -> DeadLetter:
+    """What remains of a delivery that was refused unread."""
+    return DeadLetter(
+        tenant=tenant,
+        reason=refusal.reason,
+        detail=refusal.detail[:DETAIL_CHARS],
+        # Unread bodies can only be told apart by their size: alike ones share a row and raise its count.
+        digest=_digest(length.encode()),
+        body=None,
+        buried_at=now,
+    )
 
 
 def _outcome(submission: Submission, arrived: Arrived) -> Kept | SubscriberError:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import logging
 import selectors
+import signal
 import socket
 import ssl
 import threading
@@ -32,10 +33,12 @@ from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 from subscriber.errors import Overloaded, SubscriberError
-from subscriber.web.answers import closing_answer
+from subscriber.web.answers import Answer, closing_answer
+from subscriber.web.clients import CLIENT_NAMES, names_of_peer
 from subscriber.web.deferral import DEFER, Deferral
 from subscriber.web.server.framing import HEAD_BYTES, Progress
 from subscriber.web.server.limits import InFlight, Slots
+from subscriber.web.server.outlet import Outlet
 from subscriber.web.server.threads import Threads
 from subscriber.web.server.tls import Certificate
 from subscriber.web.server.wire import Address, Connection, Parser, Phase, Promise, Reader, Request, Response
@@ -59,6 +62,9 @@ PARSER_STATUS = {
     errors.ExpectationFailed: 417,
     errors.UnsupportedTransferCoding: 501,
 }
+# A new process begins with the arbiter's handlers, which only take notes for the arbiter. Until it has its own, these
+# wait: one that was lost would leave a process with its door open until it is killed.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -66,6 +72,16 @@ def run_all(chases: Sequence[Callable[[], None]]) -> None:
     """Ask for answers that take long, one after another: they usually wait for the same thing."""
     for chase in chases:
         chase()
+
+
+def hold_stop_signals() -> None:
+    """Before a process is forked; it lets them come when it can hear them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def let_stop_signals_come() -> None:
+    """Those that were held come now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -81,7 +97,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.connections: set[Connection] = set()
         self.in_flight = InFlight(self.in_flight_bytes)
         self.slots = Slots(max(1, self.cfg.threads // SHARE_OF_THREADS))
-        self.certificate = Certificate(self.cfg.certfile, self.cfg.keyfile) if self.cfg.is_ssl else None
+        self.certificate = (
+            Certificate(self.cfg.certfile, self.cfg.keyfile, self.cfg.ca_certs) if self.cfg.is_ssl else None
+        )
         self.handover = threading.Lock()  # a connection's phase and its place in the poller change together
         self.sweep_seconds = SWEEP_SECONDS
         self.next_sweep = 0.0
@@ -89,6 +107,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.refusals: Counter[str] = Counter()  # reason → requests refused unread since the last sweep
         self.accept_from = 0.0  # later than now while the process is out of file descriptors
         super().init_process()
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        let_stop_signals_come()
 
     def get_thread_pool(self) -> Threads:
         return Threads(self.cfg.threads, self.serve)
@@ -290,10 +312,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def serve(self, connection: Connection) -> None:
         """Answer the request on a connection and give the connection back."""
         if connection.promise is not None:
-            self.conclude(connection, self.keep_promise(connection, connection.promise))
-            return
-        connection.begin_request()
-        reusable = self.answer(connection)
+            reusable = self.keep_promise(connection, connection.promise)
+        else:
+            connection.begin_request()
+            reusable = self.answer(connection)
         if reusable is not None:
             self.conclude(connection, reusable)
 
@@ -352,6 +374,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
         deferral = Deferral(partial(self.tpool.submit, connection))
         environ[DEFER] = deferral
+        if isinstance(connection.sock, ssl.SSLSocket):
+            environ[CLIENT_NAMES] = partial(names_of_peer, connection.sock)
         pieces = self.wsgi(environ, start_response)
         if deferral.promised:
             connection.deadline = time.monotonic() + CHASE_SECONDS
@@ -368,9 +392,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 pieces.close()
         return not response.should_close()
 
-    def keep_promise(self, connection: Connection, promise: Promise) -> bool:
-        """Send a promised answer. True if the connection may carry another request."""
+    def keep_promise(self, connection: Connection, promise: Promise) -> bool | None:
+        """Send a promised answer. True if the connection may carry another request; None: somebody else goes on."""
         response, answer = promise.response, promise.make()
+        if promise.deferral.hand_over:
+            self.hand_over(connection, promise, answer, promise.deferral.hand_over)
+            return None
+        sent = promise.deferral.sent
+        if sent and connection.left():  # looked at before: who has read the answer may end the connection at once
+            sent = None
         try:
             promise.start_response(
                 f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items())
@@ -378,6 +408,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if answer.body:
                 response.write(answer.body)
             response.close()
+            if sent:
+                sent()
             return not response.should_close() and bool(connection.parser.finish_body())
         except OSError:
             return False  # the client went away
+
+    def hand_over(
+        self, connection: Connection, promise: Promise, answer: Answer, receiver: Callable[[Outlet], None]
+    ) -> None:
+        """Begin an answer and let the receiver go on with it. It is the last one on its connection."""
+        response = promise.response
+        response.force_close()
+        promise.start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items()))
+        connection.sock.settimeout(0)
+        receiver(
+            Outlet(
+                connection.sock,
+                response.begin(),
+                chunked=bool(response.chunked),
+                stopping=lambda: not self.alive,
+                give_back=partial(self.conclude, connection, False),
+            )
+        )

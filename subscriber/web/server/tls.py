@@ -16,10 +16,16 @@ FileIdentity = tuple[int, int, int]
 
 
 class Certificate:
-    """A certificate chain and its key, both PEM. Raises ``OSError`` (or its kind ``ssl.SSLError``) if unusable."""
+    """A certificate chain and its key, both PEM. Raises ``OSError`` (or its kind ``ssl.SSLError``) if unusable.
 
-    def __init__(self, cert_file: str, key_file: str) -> None:
+    With ``client_ca_file``, authorities (PEM), clients are asked for a certificate. None is a good answer, what it
+    means is for routes to say; one that these authorities did not sign, directly or through others, ends the
+    connection.
+    """
+
+    def __init__(self, cert_file: str, key_file: str, client_ca_file: str | None = None) -> None:
         self._files = (cert_file, key_file)
+        self._client_ca_file = client_ca_file
         self._seen = self._identities()
         self.context = self._build()
 
@@ -43,7 +49,7 @@ class Certificate:
 
     def _identities(self) -> tuple[FileIdentity, ...]:
         """What changes when a file is replaced or rewritten."""
-        found = [os.stat(path) for path in self._files]
+        found = [os.stat(path) for path in (*self._files, self._client_ca_file) if path]
         return tuple((file.st_ino, file.st_mtime_ns, file.st_size) for file in found)
 
     def _build(self) -> ssl.SSLContext:
@@ -51,4 +57,7 @@ class Certificate:
         context.minimum_version = ssl.TLSVersion.TLSv1_2  # older ones are deprecated (RFC 8996)
         context.set_alpn_protocols(["http/1.1"])
         context.load_cert_chain(*self._files)
+        if self._client_ca_file:
+            context.load_verify_locations(self._client_ca_file)
+            context.verify_mode = ssl.CERT_OPTIONAL
         return context

@@ -7,6 +7,7 @@ Follows gunicorn 27.0.1 (``http.message``, ``http.body``, ``http.unreader``, ``h
 from __future__ import annotations
 
 import io
+import select
 import socket
 import ssl
 import time
@@ -25,6 +26,8 @@ from subscriber.web.server.limits import InFlight, Slots
 
 SEND_SECONDS = 30.0  # our answers fit into the kernel's buffer: this ends only a peer that stopped reading
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Errors and hanging up are always told; that the other side has said its last word is told on Linux only.
+GONE = getattr(select, "POLLRDHUP", 0)
 
 
 Address = tuple[str, int]
@@ -184,6 +187,12 @@ class Response(wsgi.Response):  # type: ignore[misc]
         head, self._unsent = self._unsent, b""
         self.sock.sendall(head + framed)
 
+    def begin(self) -> bytes:
+        """The header block of an answer that somebody else sends on, see ``outlet``."""
+        self.send_headers()
+        head, self._unsent = self._unsent, b""
+        return head
+
     def close(self) -> None:
         """Send what has not been sent: for an answer without a body, everything."""
         self.send_headers()
@@ -258,6 +267,12 @@ class Connection:
         except OSError:
             pass  # it is gone, or does not read: either way there is nothing more to tell
         self.end_output()
+
+    def left(self) -> bool:
+        """Has the other side ended the connection? False where that cannot be seen."""
+        poller = select.poll()
+        poller.register(self.sock, GONE)
+        return bool(poller.poll(0))
 
     def end_output(self) -> None:
         """Close our direction. The other side is still read, or the kernel would cut off what we said."""
