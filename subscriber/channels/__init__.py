@@ -10,6 +10,10 @@ WebSocket, and whether it is alive), outbound.py (how connections are made), adm
 submissions), keeper.py (which channels run, and when they are tried again: delays.py), ownership.py (which instance
 runs them), board.py (what operators see of them), runner.py (the thread of all this).
 
+Cumulocity real-time over SmartREST polls instead: conversations.py (what its channels are made from), realtime.py
+(one of them: turn after turn), exchange.py (a request, and its answer as it comes), notebook.py (what is remembered
+with the rows), coverage.py (what may be missed), pace.py (no server makes us spin).
+
 To add a platform: a source, a channel, and its line in services.py.
 """
 
@@ -86,6 +90,9 @@ class Observer(Protocol):
 
     def channel_lost(self, platform: str, reason: str) -> None:
         """A connection ended, or could not be made."""
+
+    def channel_gap(self, platform: str, reason: str) -> None:
+        """What was published for a while may be missed; the store's gaps say from when to when."""
 
     def watch_channels(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         """How many channels there are by platform and state can be asked for here, from any thread."""

@@ -19,6 +19,7 @@ from subscriber.store import ChannelRow, Registry
 logger = logging.getLogger(__name__)
 
 CONNECTING, CONNECTED, WAITING = "connecting", "connected", "waiting"  # of ``store.ChannelRow``
+HALTED = "stopped"  # the same, and the reason of an error after which a person has to act
 WRITE_SECONDS = 2.0  # a thousand channels that connect are some ten commits
 SEEN_SECONDS = 60.0  # every channel is written at least so often: an older row's process is gone
 BATCH_ROWS = 200  # "at most some hundred at once" (store.Registry)

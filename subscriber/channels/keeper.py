@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from subscriber.channels import Channel, Desired, Observer, Place, SourceT
-from subscriber.channels.board import CONNECTED, CONNECTING, STOPPED, WAITING, Board
+from subscriber.channels.board import CONNECTED, CONNECTING, HALTED, STOPPED, WAITING, Board
 from subscriber.channels.delays import Delays
 from subscriber.channels.ownership import Ownership
 from subscriber.errors import PlatformUnavailable, SubscriberError
@@ -179,7 +179,7 @@ class Keeper(Generic[SourceT]):
     def _lost(self, kept: Kept[SourceT], error: SubscriberError, delay: float) -> None:
         """Told once for each reason in a row: an outage is not worth a line for each attempt."""
         self._observer.channel_lost(kept.place.tenant.platform, error.reason)
-        self._board.show(kept.place, WAITING, str(error))
+        self._board.show(kept.place, HALTED if error.reason == HALTED else WAITING, str(error))
         level = logging.DEBUG if kept.reported == error.reason else logging.WARNING
         kept.reported = error.reason
         extra = {"action": "channel_lost", "reason": error.reason, "delay_seconds": round(delay, 1)}

@@ -2,7 +2,8 @@
 
 Reading order: ``directory`` (who has the application, and the service users) → ``gateway`` (calls in a tenant's name)
 → ``plan`` (what has to be done, pure) → ``notifications`` (doing it at the platform) → ``registrar`` (a whole run) →
-``residence`` (when a worker does it) → ``wanted`` (which consumers there shall be).
+``residence`` (when a worker does it) → ``wanted`` (which consumers there shall be). Of real-time over SmartREST:
+``conversing`` (which conversations there shall be) and ``conversations`` (what a person does about them).
 
 It never deletes what nobody here remembers having made, replaces a rule or removes what is no longer configured only
 where the plan says so, and never ends a consumer because a process stops. Follows the core OpenAPI specification of
@@ -13,9 +14,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from subscriber.cumulocity.conversations import ConversationRegistrar
 from subscriber.cumulocity.directory import Directory, ReadUsers
 from subscriber.cumulocity.gateway import ServiceGateway
 from subscriber.cumulocity.notifications import Notifications
@@ -23,6 +25,7 @@ from subscriber.cumulocity.plan import LEFTOVER_AFTER
 from subscriber.cumulocity.registrar import Registrar
 from subscriber.model import CUMULOCITY
 from subscriber.platforms import cumulocity_api as api
+from subscriber.platforms.smartrest.realtime import Realtime
 from subscriber.registration.apply import CEILING
 from subscriber.registration.patience import Patience
 from subscriber.settings import CumulocitySettings
@@ -69,6 +72,22 @@ def open_gateway(
 ) -> ServiceGateway:
     """What handlers read through; it waits and tries again by itself. ``close`` it at the end."""
     return ServiceGateway(directory, Transport(settings.base_url, pause=stop.wait, jitter=jitter))
+
+
+def build_conversations(
+    settings: CumulocitySettings,
+    realtime: Sequence[Realtime],
+    store: Store,
+    directory: Directory,
+    *,
+    stop: threading.Event | None = None,
+    jitter: Callable[[], float] = random.random,
+    clock: Clock = lambda: datetime.now(UTC),
+) -> ConversationRegistrar:
+    """The registrar of the configured conversations. ``stop`` ends its waiting and its work early."""
+    stop = stop or threading.Event()
+    gateway = ServiceGateway(directory, Transport(settings.base_url, pause=stop.wait, jitter=jitter))
+    return ConversationRegistrar(realtime, gateway, store, stop=stop, clock=clock)
 
 
 def build(

@@ -53,3 +53,8 @@ def test_a_refused_token_is_replaced_at_once_but_not_again_and_again() -> None:
 def test_what_the_platform_asks_for_is_respected(asked: int | None, delay: float) -> None:
     throttled = PlatformUnavailable("slower", reason="throttled", retry_after_seconds=asked)
     assert after(Delays(lambda: 1.0), throttled) == [delay]
+
+
+def test_what_only_a_person_can_put_right_is_asked_for_rarely() -> None:
+    refused = PlatformRefused("no", reason="key_refused", upstream_status=401, retry_after_seconds=300)
+    assert after(Delays(lambda: 1.0), refused) == [300.0]

@@ -12,10 +12,10 @@ from itertools import cycle
 import pytest
 
 from subscriber.channels import Place
-from subscriber.channels.board import CONNECTED, STOPPED, WAITING, Board
+from subscriber.channels.board import CONNECTED, HALTED, STOPPED, WAITING, Board
 from subscriber.channels.keeper import Keeper
 from subscriber.channels.ownership import Ownership
-from subscriber.errors import PlatformUnavailable, StoreBusy, SubscriberError
+from subscriber.errors import PlatformRefused, PlatformUnavailable, StoreBusy, SubscriberError
 from subscriber.model import Tenant
 from subscriber.services import utc_now
 from subscriber.store import Store
@@ -257,5 +257,22 @@ def test_many_channels_do_not_start_at_the_same_moment(store: Store) -> None:
             await scene.until(lambda: scene.standing)
             assert len(scene.attempts) < 100
             await scene.until(lambda: len(scene.standing) == 100)
+
+    run(story)
+
+
+def test_a_channel_that_needs_a_person_is_shown_as_stopped_until_it_stands(store: Store) -> None:
+    async def story() -> None:
+        scene = Scene(store, Wire("a"))
+        scene.failures = [PlatformRefused("do not reconnect", reason="stopped", upstream_status=200)]
+        states: set[str] = set()
+
+        def seen() -> bool:
+            states.update(state for (_, state), count in scene.board.counts().items() if count)
+            return bool(scene.standing)
+
+        async with at_work(scene):
+            await scene.until(seen)
+        assert HALTED in states
 
     run(story)

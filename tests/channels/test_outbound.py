@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from subscriber.channels.outbound import ANSWER_BYTES, Route, route_to
+from subscriber.channels.outbound import ANSWER_BYTES, Outbound, Route, route_to
 from subscriber.errors import PlatformRefused, PlatformUnavailable, SubscriberError
 from subscriber.platforms.api import ApiRequest
 from tests.channels.small_sockets import outbound, serving
@@ -148,3 +148,126 @@ def test_loopback_goes_past_the_proxies_of_the_environment(monkeypatch: pytest.M
     monkeypatch.setenv("NO_PROXY", "")
     assert route_to("http://127.0.0.1:8090") == route_to("http://localhost") == Route(None, False)
     assert route_to("http://acme.example") == Route("http://proxy.example:3128", False)
+
+
+async def read_whole(out: Outbound, url: str, sent: Callable[[], None] = lambda: None) -> tuple[int, bytes]:
+    """A poll's status and body."""
+    async with out.poll(url, PING, "Basic eA==", sent) as stream:
+        body = b""
+        while piece := await stream.piece():
+            body += piece
+        return stream.status, body
+
+
+def test_an_answer_that_is_held_back_is_read_as_it_comes() -> None:
+    async def story() -> None:
+        go_on = asyncio.Event()
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            assert request.headers["Authorization"] == "Basic eA=="
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b" ")
+            await go_on.wait()
+            await response.write(b"500,1")
+            return response
+
+        async with (
+            serving(answer) as url,
+            outbound() as out,
+            out.poll(url, PING, "Basic eA==", lambda: None) as stream,
+        ):
+            assert await stream.piece() == b" "
+            go_on.set()
+            assert await stream.piece() == b"500,1"
+            assert await stream.piece() == b""
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("number", [200, 302, 401, 503])
+def test_the_status_of_a_poll_is_the_caller_s_and_no_redirect_is_followed(number: int) -> None:
+    async def story() -> None:
+        async with serving(status(number, Location="/elsewhere")) as url, outbound() as out:
+            assert (await read_whole(out, url))[0] == number
+
+    asyncio.run(story())
+
+
+def test_a_poll_says_when_it_is_on_its_way_and_never_if_nobody_is_there() -> None:
+    async def story() -> None:
+        told = []
+        async with serving(status(200)) as url, outbound() as out:
+            await read_whole(out, url, lambda: told.append("sent"))
+            assert told == ["sent"]
+            with pytest.raises(PlatformUnavailable, match="cannot reach"):
+                await read_whole(out, "http://127.0.0.1:1", lambda: told.append("again"))
+        assert told == ["sent"]
+
+    asyncio.run(story())
+
+
+def test_a_poll_that_breaks_off_is_unavailable() -> None:
+    async def story() -> None:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"500,")
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+
+        async with serving(answer) as url, outbound() as out:
+            with pytest.raises(PlatformUnavailable):
+                await read_whole(out, url)
+
+    asyncio.run(story())
+
+
+def test_a_packed_answer_is_not_unpacked_and_nothing_packed_is_asked_for() -> None:
+    async def story() -> None:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            assert request.headers["Accept-Encoding"] == "identity"
+            return web.Response(body=b"packed", headers={"Content-Encoding": "gzip"})
+
+        async with serving(answer) as url, outbound() as out:
+            assert await read_whole(out, url) == (200, b"packed")
+
+    asyncio.run(story())
+
+
+def test_headers_and_subprotocols_are_offered() -> None:
+    async def story() -> tuple[str, str, str | None]:
+        seen: list[web.Request] = []
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            seen.append(request)
+            socket = web.WebSocketResponse(protocols=("wss",))
+            await socket.prepare(request)
+            await socket.close()
+            return socket
+
+        async with serving(answer) as url, outbound() as out:
+            headers = {"Authorization": "Bearer key"}
+            socket = await out.connect(url, "/", {}, headers=headers, protocols=("wss", "pelion_key"))
+            await socket.close()
+            request = seen[0]
+        return request.headers["Authorization"], request.headers["Sec-WebSocket-Protocol"], socket.protocol
+
+    assert asyncio.run(story()) == ("Bearer key", "wss,pelion_key", "wss")
+
+
+def test_a_message_may_be_as_large_as_was_said() -> None:
+    async def story() -> list[web.WSMsgType]:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.send_str("x" * 1000)
+            await socket.send_str("x" * 1001)
+            return socket
+
+        async with serving(answer) as url, outbound() as out:
+            socket = await out.connect(url, "/", {}, message_bytes=1001)
+            return [(await socket.receive()).type for _ in range(2)]
+
+    assert asyncio.run(story()) == [web.WSMsgType.TEXT, web.WSMsgType.ERROR]

@@ -15,6 +15,7 @@ from subscriber.channels.admitter import WINDOW_FRAMES, Admitter, Lane
 from subscriber.channels.frames import Frames
 from subscriber.channels.reader import Reader
 from subscriber.channels.sockets import Socket
+from subscriber.errors import PlatformUnavailable, SubscriberError
 from subscriber.model import CUMULOCITY, Tenant
 from subscriber.services import utc_now
 from subscriber.store import Store
@@ -154,5 +155,26 @@ def test_a_bug_in_reading_frames_ends_the_connection_instead_of_stalling_it(
             monkeypatch.setattr(found.reader, "_now", fail)
             with pytest.raises(ZeroDivisionError):
                 await found.reader.run()
+
+    run(story)
+
+
+def test_a_close_frame_that_means_something_on_a_platform_is_told_in_its_words(store: Store) -> None:
+    async def story() -> None:
+        async def talk(socket: web.WebSocketResponse) -> None:
+            await socket.close(code=1001, message=b"taken over")
+
+        said: list[tuple[int, str]] = []
+        taken = PlatformUnavailable("another connection", reason="taken_over")
+
+        def explain(code: int, text: str) -> SubscriberError | None:
+            said.append((code, text))
+            return taken
+
+        async with scene(store, talk) as found:
+            frames = Frames(Place(Tenant(CUMULOCITY, TENANT), "cold", "worker"), b"")
+            reader = Reader(found.socket, frames, found.admitter, found.lane, utc_now, explain)
+            assert await reader.run() is taken
+        assert said == [(1001, "taken over")]
 
     run(story)

@@ -97,3 +97,83 @@ def test_an_aborted_connection_ends_its_reader() -> None:
             assert socket.silent
 
     asyncio.run(story())
+
+
+def test_a_dropped_connection_says_no_word() -> None:
+    async def story() -> list[WSMsgType]:
+        heard: list[WSMsgType] = []
+
+        async def talk(socket: web.WebSocketResponse) -> None:
+            heard.append((await socket.receive()).type)
+
+        async with connected(talk) as socket:
+            reading = asyncio.create_task(socket.receive())
+            await asyncio.sleep(0)
+            socket.drop()
+            assert (await reading).type is WSMsgType.CLOSED
+            assert not socket.silent
+        return heard
+
+    assert WSMsgType.CLOSE not in asyncio.run(story())
+
+
+def test_where_a_close_frame_must_not_come_from_us_theirs_is_answered() -> None:
+    async def story() -> int | None:
+        codes: list[int | None] = []
+
+        async def talk(socket: web.WebSocketResponse) -> None:
+            await socket.close()
+            codes.append(socket.close_code)
+
+        async with connected(talk) as socket:
+            socket.abrupt = True
+            assert (await socket.receive()).type is WSMsgType.CLOSE
+        return codes[0]
+
+    assert asyncio.run(story()) == 1000
+
+
+def test_where_a_close_frame_must_not_come_from_us_there_is_none() -> None:
+    async def story() -> list[WSMsgType]:
+        heard: list[WSMsgType] = []
+
+        async def talk(socket: web.WebSocketResponse) -> None:
+            heard.append((await socket.receive()).type)
+
+        async with connected(talk) as socket:
+            socket.abrupt = True
+            await socket.close()
+        return heard
+
+    assert WSMsgType.CLOSE not in asyncio.run(story())
+
+
+def test_having_fallen_silent_it_still_hears_what_was_on_its_way() -> None:
+    async def story() -> list[str]:
+        sent, silent = asyncio.Event(), asyncio.Event()
+
+        async def talk(socket: web.WebSocketResponse) -> None:
+            for number in range(500):
+                await socket.send_str(str(number))
+            await socket.ping(b"1234")
+            sent.set()
+            await silent.wait()
+
+        heard = []
+        async with connected(talk) as socket, asyncio.timeout(20):
+            await sent.wait()
+            socket.fall_silent()
+            socket.fall_silent()
+            socket.send_ping()
+            while (message := await socket.receive()).type is not WSMsgType.CLOSED:
+                if message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
+                    silent.set()
+                elif message.type is WSMsgType.TEXT:
+                    heard.append(message.data.decode())
+                else:
+                    break
+            socket.drop()
+        return heard
+
+    assert asyncio.run(story()) == [str(number) for number in range(500)]

@@ -54,6 +54,7 @@ class Counted:
     def __init__(self) -> None:
         self.frames: Counter[str] = Counter()
         self.losses: list[str] = []
+        self.gaps: Counter[str] = Counter()
         self.states: Callable[[], Mapping[tuple[str, str], int]] = dict
 
     def channel_frames(self, platform: str, outcome: str, count: int) -> None:
@@ -61,6 +62,9 @@ class Counted:
 
     def channel_lost(self, platform: str, reason: str) -> None:
         self.losses.append(reason)
+
+    def channel_gap(self, platform: str, reason: str) -> None:
+        self.gaps[reason] += 1
 
     def watch_channels(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         self.states = counts

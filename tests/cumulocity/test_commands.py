@@ -69,6 +69,9 @@ def test_the_plan_is_shown_then_made_so_then_empty(run: Run, world: World) -> No
 
 def test_a_refusal_is_told_with_its_cause_and_the_rest_done(run: Run, world: World) -> None:
     world.roles("t124")
+    shown = run("register")
+    assert [one["plan"] for one in shown.objects[:-1]] == ["new", "new", "unsure", "unsure"]
+    assert "2 are unsure" in shown.err and "`check` tells why" in shown.err
     result = run("register", "--apply")
     failed = [one for one in result.objects[:-1] if not one["ok"]]
     assert (result.code, {(one["tenant"], one["reason"]) for one in failed}) == (
