@@ -1,15 +1,18 @@
-"""Who may deliver, and for whom. Pure rules over verified claims; no names of tenants or callers are built in.
+"""Who may deliver and for whom, who may read and what. Pure rules over verified claims; no names are built in.
 
-Follows the contract's section on tokens: a delivery comes from a program, neither from a person nor from ourselves.
+Follows the contract's section on tokens. A delivery comes from a program, neither from a person nor from ourselves;
+reading and operating is for both, each within what the token's tenant may see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from subscriber.errors import Forbidden
-from subscriber.model import Claims
+from subscriber.model import MINDSPHERE, Claims, Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +53,72 @@ class DeliveryRules:
         if claims.tenant and claims.tenant in tenants:
             return (claims.tenant,)
         raise Forbidden("the delivery is for other tenants than the token's", reason="tenant")
+
+
+# A zone's name becomes a part of its key server's address: only what can name a tenant of the platform may.
+ZONE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who asks for notifications, and whose there are to see."""
+
+    name: str  # for logs: whom the token is of, and of which tenant
+    tenants: tuple[Tenant, ...]
+    expires_at: datetime  # the token's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Who looks after the service, and for whom."""
+
+    name: str  # for logs and the audit
+    tenants: tuple[Tenant, ...] | None  # None: all there are
+    expires_at: datetime  # the token's
+
+    def may_see(self, tenant: Tenant) -> bool:
+        return self.tenants is None or tenant in self.tenants
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingRules:
+    """What a genuine token needs in order to read or to operate. Comparisons are exact."""
+
+    app: str  # its scopes are `{app}.read` and `{app}.operate`
+    host_tenant: str  # whose operators look after everybody's
+    zones: frozenset[str]  # these speak for every tenant
+    own_zones: bool = False  # a tenant's own zone speaks too, for that tenant alone
+    aliases: Mapping[Tenant, str] = field(default_factory=dict)  # tenants of other platforms → whose users see them
+
+    def own_zone(self, tenant: str) -> str | None:
+        """The zone that speaks for this tenant alone, if there may be one."""
+        return tenant if self.own_zones and tenant not in self.zones and ZONE.fullmatch(tenant) else None
+
+    def reader(self, claims: Claims) -> Reader:
+        """Raises ``Forbidden``: ``scope`` or ``tenant``."""
+        self._admit(claims, f"{self.app}.read")
+        return Reader(name=_name(claims), tenants=self._own(claims), expires_at=claims.expires_at)
+
+    def operator(self, claims: Claims) -> Operator:
+        """Raises ``Forbidden``: ``scope`` or ``tenant``."""
+        self._admit(claims, f"{self.app}.operate")
+        everybody = claims.tenant == self.host_tenant
+        tenants = None if everybody else self._own(claims)
+        return Operator(name=_name(claims), tenants=tenants, expires_at=claims.expires_at)
+
+    def _admit(self, claims: Claims, scope: str) -> None:
+        if not claims.tenant:
+            raise Forbidden("the token names no tenant", reason="tenant")
+        if claims.zone not in self.zones and claims.zone != claims.tenant:
+            raise Forbidden("the token's issuer does not speak for its tenant", reason="tenant")
+        if scope not in claims.scopes:
+            raise Forbidden(f"the token lacks {scope}", reason="scope")
+
+    def _own(self, claims: Claims) -> tuple[Tenant, ...]:
+        """The tenant itself, and those whose alias it is."""
+        aliases = [tenant for tenant, name in self.aliases.items() if name == claims.tenant]
+        return tuple(dict.fromkeys([Tenant(MINDSPHERE, claims.tenant), *aliases]))
+
+
+def _name(claims: Claims) -> str:
+    return f"{claims.user_name or claims.client_id or claims.subject} ({claims.tenant})"

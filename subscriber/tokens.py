@@ -101,6 +101,15 @@ def _kid(header: Mapping[str, object]) -> str:
     return str(header["kid"])
 
 
+def unverified_tenant(authorization: str | None) -> str:
+    """The tenant that a token says it is of, before anything of it is checked: good for choosing whose keys to try.
+
+    Empty if it names none. Raises ``InvalidToken``.
+    """
+    claims = _claim_set(read_token(bearer_token(authorization)).payload)
+    return _text(claims, "ten")
+
+
 def verified_payload(unverified: UnverifiedToken, key: RSAPublicKey) -> bytes:
     """The payload of a token that ``key`` has signed. Raises ``InvalidToken`` (reason ``signature``)."""
     try:
@@ -134,6 +143,7 @@ def claims_of(payload: bytes, zone: str, now: float) -> Claims:
         scopes=_scopes(claims.get("scope", [])),
         person=_is_person(claims),
         expires_at=from_millis(int(expires_at * 1000)),
+        user_name=_text(claims, "user_name"),
     )
 
 

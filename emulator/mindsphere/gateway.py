@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -112,9 +112,13 @@ class Gateway:
         route = self.resolve(path)
         if route is None:
             raise PlatformError("noMatch", "no application is registered there")
-        if not caller.scopes.intersection(route.application.scopes):
-            raise PlatformError("forbidden", "the token holds no scope of this application")
+        self.require_scope(caller.scopes, route.application)
         return route
+
+    @staticmethod
+    def require_scope(scopes: Collection[str], application: Application) -> None:
+        if not set(scopes).intersection(application.scopes):
+            raise PlatformError("forbidden", "the token holds no scope of this application")
 
     # anybody's request
 
@@ -122,12 +126,16 @@ class Gateway:
         caller = self._access.caller(request)
         path = request.rel_url.raw_path_qs.removeprefix("/gateway")
         route = self.admit(caller, path)
+        return await self.pass_on(request, route, passed_on(request))
+
+    async def pass_on(self, request: web.Request, route: Route, headers: Mapping[str, str]) -> web.StreamResponse:
+        """A caller's request to the application, and its answer back."""
         self._check_sizes(request)
         body = await read_body(request, self._panel.now.gw_max_body_bytes or BODY_BOUND)
         call = Call(
             request.method,
             route,
-            _passed_on(request),
+            headers,
             body,
             self._panel.now.connect_timeout_s,
             self._panel.now.gw_timeout_s,
@@ -188,7 +196,7 @@ def forwarded(client: str, scheme: str, host: str) -> dict[str, str]:
     return {"X-Forwarded-For": client, "X-Forwarded-Proto": scheme, "X-Forwarded-Host": host}
 
 
-def _passed_on(request: web.Request) -> dict[str, str]:
+def passed_on(request: web.Request) -> dict[str, str]:
     """The caller's headers, ``Authorization`` unchanged; a repeated header's values are joined."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():

@@ -21,11 +21,13 @@ from emulator.mindsphere.assets import Assets
 from emulator.mindsphere.broker import Broker
 from emulator.mindsphere.delivery import Courier
 from emulator.mindsphere.gateway import Gateway
+from emulator.mindsphere.people import Sessions
 from emulator.mindsphere.piam import Piam
 from emulator.mindsphere.publisher import Publisher
 from emulator.mindsphere.registry import SEED_HOST, Application, Registry, RegistryError
 from emulator.mindsphere.subscriptions import Subscriptions
 from emulator.mindsphere.tokenmanager import TokenManager
+from emulator.mindsphere.webapps import WebApplications
 
 
 class MindSphere:
@@ -74,6 +76,7 @@ class MindSphere:
             TokenManager(self.registry, access, faults, panel),
             Assets(self.registry, access, faults, panel),
             Piam(self.keys, self.registry, access, faults, panel),
+            WebApplications(self.registry, Sessions(access), self.gateway, panel),
             self.gateway,  # last: its paths are the most general
         )
 

@@ -8,8 +8,11 @@ that what happens in a long outage can be computed without trying.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from emulator.knobs import Knobs
+
+LONGEST_RAMP = 65  # pauses that may differ; doublings by far enough for any knob, and too few for a float to overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +32,31 @@ class Retry:
 
     def pause_s(self, failed: int) -> float:
         """Seconds between the n-th failed attempt (from 1) and the next."""
-        # the exponent is bounded: a float overflows at 1024 doublings
-        grown = self.base_s * self.factor ** min(failed - 1, 64) if self.factor > 1 else self.base_s
-        return min(self.longest_s, grown) * self.jitter
+        ramp = _ramp(self.base_s, self.factor, self.longest_s)
+        return ramp[min(failed, len(ramp)) - 1] * self.jitter
 
     def through(self, at: float, failed: int, until: float) -> tuple[float, int]:
         """Attempts that all fail, from one at ``at``, while before ``until``.
 
         ``failed`` failed before. Answers when the next attempt would be, and how many failed by then.
         """
-        while at < until:
+        ramp = _ramp(self.base_s, self.factor, self.longest_s)
+        for pause in ramp[failed:-1]:
+            if at >= until:
+                return at, failed
             failed += 1
-            pause = self.pause_s(failed)
-            if pause == self.longest_s * self.jitter:  # from here on all pauses are equal: no need to walk
-                steps = max(1, -int((at - until) // pause))
-                failed += steps - 1
-                at += steps * pause
-            else:
-                at += pause
+            at += pause * self.jitter
+        if at < until:  # from here on all pauses are equal: no need to walk
+            pause = ramp[-1] * self.jitter
+            steps = max(1, -int((at - until) // pause))
+            return at + steps * pause, failed + steps
         return at, failed
+
+
+@cache  # a knob's few settings; asked for once an attempt, computed or made
+def _ramp(base_s: float, factor: float, longest_s: float) -> tuple[float, ...]:
+    """The pauses without jitter, up to the one that all later ones equal."""
+    pauses = [min(longest_s, base_s)]
+    while factor > 1 and pauses[-1] < longest_s and len(pauses) < LONGEST_RAMP:
+        pauses.append(min(longest_s, base_s * factor ** len(pauses)))
+    return tuple(pauses)
