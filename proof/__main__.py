@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from proof import models, tokens
+from proof import isolation, models, mutants, outage, tokens
 from proof.power import cuts, failing
 from proof.report import Chapter, document
 
@@ -23,6 +23,9 @@ CHAPTERS: Mapping[str, Callable[[float], Chapter]] = {
     "failing": failing.run,
     "models": models.run,
     "tokens": tokens.run,
+    "mutants": mutants.run,
+    "isolation": isolation.run,
+    "outage": outage.run,
 }
 
 

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
 PREFACE = """\
 # Proof
@@ -30,6 +31,14 @@ class Chapter:
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     broken: Sequence[str] = ()
     unproven: str = ""  # what this leaves open
+
+
+class Part(NamedTuple):
+    """What a part of a chapter adds to it."""
+
+    tried: int
+    figures: Mapping[str, int | float | str]
+    broken: Sequence[str]
 
 
 def document(chapters: Sequence[Chapter], today: date) -> str:

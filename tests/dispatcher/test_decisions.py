@@ -82,7 +82,15 @@ def test_jitter_is_full_and_never_exceeds_the_longest_wait(number: int, jitter: 
 
 @pytest.mark.parametrize(
     "answer",
-    [None, Done(), Done("skipped"), Dead("spam", "why"), Retry(), Retry(TOMORROW, "later"), Retry(None, "busy")],
+    [
+        None,
+        Done(),
+        Done("skipped"),
+        Dead("spam", "why"),
+        Retry(),
+        Retry(TOMORROW, "later", "why"),
+        Retry(None, "busy"),
+    ],
 )
 def test_a_handler_may_return_none_done_retry_or_dead(answer: object) -> None:
     assert read_answer(answer) == (answer or Done())
@@ -137,7 +145,14 @@ def test_text_from_a_handler_is_cut_and_fit_for_every_database() -> None:
     assert isinstance(verdict, Retry)
     assert verdict.detail.startswith("ValueError: ??x") and len(verdict.detail) == DETAIL_CHARS
     assert read_answer(Dead("r" * 1000)) == Dead("r" * 80)
+    assert read_answer(Retry(TOMORROW, "r" * 1000)) == Retry(TOMORROW, "r" * 80)
+    assert read_answer(Done("r" * 1000)) == Done("r" * 80)
+    assert read_error(HandlerError("x", reason="r" * 1000)).reason == "r" * 80  # type: ignore[union-attr]
+
+
+def test_whoever_gives_no_reason_gets_one() -> None:
     assert read_answer(Dead("")) == Dead("dead")
+    assert read_answer(Retry(TOMORROW, "")) == Retry(TOMORROW, "retry")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,185 @@
+"""Four days of outage, rehearsed: the emulator's clock leaps over them, then what waited is delivered. And five days."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from emulator.balance import balance
+from emulator.demo import all_items
+from emulator.journal import Journal
+from emulator.mindsphere.publisher import Order
+from emulator.mindsphere.subscriptions import Key
+from emulator.processes import call
+from emulator.server import Config, Emulator
+from proof.report import Chapter
+from subscriber.model import MINDSPHERE
+from subscriber.settings import BROKER_RETENTION_DAYS
+from subscriber.store import Gap, open_store
+from tests.journeys.rehearsal import TENANTS, TOPICS, Rehearsal
+
+NOTIFICATIONS = 100_000
+OTHER_PLATFORMS = ("C8Y_", "PELION_", "APPLICATION_NAME")
+LATE = 0.1  # of that many are published into the second outage
+DAY = 86_400.0
+# An hour short of how long the broker tries: what is published at its beginning is still wanted at its end.
+LONG_OUTAGE, LONGER_OUTAGE = 4 * DAY - 3600, 5 * DAY
+AFTERWARDS = 1200.0  # the longest pause between two attempts with its jitter is 1,080 s
+SKIP_SECONDS = 10.0
+ADVANCE_SECONDS = 1800.0  # of waiting for one leap with its deliveries
+ATTEMPTS = 300  # of each notification at least: four days in pauses of a quarter of an hour
+PLANNED = 2000  # notifications of a publishing plan
+MORNING = datetime(2026, 3, 2, 10, tzinfo=UTC).timestamp()
+
+WHAT = """\
+Emulator and service run as processes. An outage is declared, notifications are published to all tenants and topics,
+and the emulator's clock leaps over the four days: every attempt that the broker would have made is computed and
+journalled. Then it delivers. After that the service is stopped for five days, longer than the broker keeps a message:
+it drops them, and the service's next heartbeat finds and records the gap. A publishing plan is made twice from one
+seed, and once from another."""
+
+
+class Alone(Rehearsal):
+    """MindSphere and nobody else: connections of the other platforms would be kept alive, ping by ping, in a leap."""
+
+    def start_emulator(self) -> None:
+        super().start_emulator()
+        for name in [name for name in self.environ if name.startswith(OTHER_PLATFORMS)]:
+            del self.environ[name]
+
+
+def run(scale: float) -> Chapter:
+    each = max(2, round(NOTIFICATIONS * scale / len(TENANTS) / len(TOPICS)))
+    with tempfile.TemporaryDirectory() as name, Alone(Path(name), FORWARD_URL="", RETRY_BASE_SECONDS="1") as world:
+        world.start()
+        figures, broken = _four_days(world, each)
+        more, found = _five_days(world, max(1, round(each * LATE)))
+        broken += found + _books(world)
+    first, again, other = (plan(seed) for seed in (1, 1, 2))
+    broken += ["the same seed gave another publishing plan"] if first != again else []
+    broken += ["another seed gave the same publishing plan"] if first == other else []
+    return Chapter(
+        title="Outages of four and five days",
+        what=WHAT,
+        tried=each * len(TENANTS) * len(TOPICS),
+        unit="notifications",
+        figures=figures | more | {"notifications of a publishing plan": PLANNED},
+        broken=broken,
+        unproven="The real broker's pauses between attempts are not documented; the emulator's are assumed. On the "
+        "emulator's and the service's shared machine the drain is as fast as both together.",
+    )
+
+
+def _four_days(world: Rehearsal, each: int) -> tuple[dict[str, int | float | str], list[str]]:
+    ends_at = _declare(world, LONG_OUTAGE)
+    _publish(world, each)
+    published = world.control("ledger")["published"]
+    started = time.monotonic()
+    _advance(world, ends_at - 1 - world.control("clock")["now"])
+    skipped = time.monotonic() - started
+    waiting: Mapping[str, int] = world.control("ledger")
+    started = time.monotonic()
+    _advance(world, 1 + AFTERWARDS)
+    world.settle()
+    drained = time.monotonic() - started
+    broken = [
+        *([f"the leap took {skipped:.1f} s"] if skipped > SKIP_SECONDS else []),
+        *([f"{waiting['acknowledged']} came through the outage"] if waiting["acknowledged"] else []),
+        *(["attempts are missing"] if waiting["attempts"] < ATTEMPTS * published else []),
+        *(["the broker gave up too early"] if world.control("ledger")["acknowledged"] != published else []),
+    ]
+    return {
+        "attempts computed": waiting["attempts"],
+        "seconds to leap over four days": round(skipped, 1),
+        "delivered and handled a second afterwards": round(published / drained),
+    }, broken
+
+
+def _five_days(world: Rehearsal, each: int) -> tuple[dict[str, int | float | str], list[str]]:
+    assert world.service is not None
+    world.service.stop()
+    before = world.control("ledger")["acknowledged"]
+    ends_at = _declare(world, LONGER_OUTAGE)
+    _publish(world, each)
+    _advance(world, ends_at + AFTERWARDS - world.control("clock")["now"])
+    ledger = world.control("ledger")
+    gap = _heartbeat_after(world.environ["DATABASE_URL"], LONGER_OUTAGE)
+    world.start_service()
+    _publish(world, 1)
+    world.settle()
+    expected = each * len(TENANTS) * len(TOPICS)
+    came = world.control("ledger")["acknowledged"] - before
+    (shown,) = (finding["detail"] for finding in world.run("check", "--offline") if finding["name"] == "gaps")
+    broken = [
+        *([f"{ledger['expired']} of {expected} were dropped"] if ledger["expired"] != expected else []),
+        *([f"{came} came afterwards"] if came != len(TENANTS) * len(TOPICS) else []),
+        *(["no gap was recorded"] if gap is None else []),
+        *([f"check says of gaps: {shown}"] if not str(shown).startswith("1,") else []),
+    ]
+    lost = 0.0 if gap is None else (gap.lost_until - gap.lost_from).total_seconds() / 3600
+    return {"dropped by the broker after four days": ledger["expired"], "hours in the gap": round(lost, 1)}, broken
+
+
+def _books(world: Rehearsal) -> list[str]:
+    rows = world.run("inbox", "list", "--limit", str(10 * NOTIFICATIONS))
+    found = balance(all_items(world.emulator_url), rows, [row["id"] for row in rows])
+    return [] if found.even else [f"the books differ: {found.as_json()}"]
+
+
+def _declare(world: Rehearsal, seconds: float) -> float:
+    """When it ends, on the emulator's clock."""
+    world.control("fault", {"name": "none"})
+    faults = world.control("fault", {"name": "outage", "for_s": seconds})["faults"]
+    return float(faults[0]["ends_at"])
+
+
+def _publish(world: Rehearsal, each: int) -> None:
+    for tenant in TENANTS:
+        for topic in TOPICS:
+            order = {"tenant": tenant, "topic": topic, "count": each}
+            call(f"{world.emulator_url}/_control/publish", order, timeout=ADVANCE_SECONDS)
+
+
+def _advance(world: Rehearsal, seconds: float) -> None:
+    call(f"{world.emulator_url}/_control/clock", {"advance": max(0.0, seconds)}, timeout=ADVANCE_SECONDS)
+
+
+def _heartbeat_after(url: str, seconds: float) -> Gap | None:
+    """What a service says that begins to work so much later. (Tokens live in real time, so a whole one cannot.)"""
+    with closing(open_store(url, clock=lambda: datetime.now(UTC) + timedelta(seconds=seconds))) as store:
+        return store.registry.heartbeat(MINDSPHERE, timedelta(days=BROKER_RETENTION_DAYS))
+
+
+def plan(seed: int) -> bytes:
+    """A digest of all messages, and of when, in which place and how often each is to be delivered."""
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_planned(seed, Path(folder) / "emulator.db"))
+
+
+async def _planned(seed: int, state: Path) -> bytes:
+    with closing(Journal(state)) as journal:
+        journal.remember("clock", [MORNING, time.time(), 0.0])
+    emulator = Emulator(Config(state=state, seed=seed, virtual=True))
+    try:
+        application = emulator.mindsphere.hosted_by(TENANTS[0])
+        for tenant in TENANTS:
+            for topic in TOPICS:
+                key = Key(tenant, topic, application.name, application.version)
+                emulator.mindsphere.subscriptions.put(key, "https://application.example/")
+        count = PLANNED // len(TENANTS) // len(TOPICS)
+        contexts = [(tenant,) for tenant in TENANTS]
+        order = Order(contexts=contexts, topics=TOPICS, count=count, duplicate=0.3, reorder=0.3)
+        await emulator.mindsphere.publisher.publish(order)
+        digest = sha256()
+        for table in ("messages", "deliveries"):
+            for row in emulator.journal.db.execute(f"SELECT * FROM {table} ORDER BY id"):
+                digest.update(repr(row).encode())
+        return digest.digest()
+    finally:
+        emulator.journal.close()
