@@ -355,6 +355,28 @@ def channels(db: Database) -> None:
 
 schema(name="0005_channels")(channels)
 
+QUARTERS = (
+    # What `minutes` says of all tenants together, a quarter of an hour at a time: charts of days and weeks must not
+    # add up every tenant's every minute. Rows come when a quarter is over; the event '' says that it has been summed.
+    """
+    CREATE TABLE quarters (
+        quarter INTEGER NOT NULL,
+        event TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (quarter, event)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+
+def quarters(db: Database) -> None:
+    """Counters of all tenants together."""
+    for statement in QUARTERS:
+        db.execute(statement)
+
+
+schema(name="0006_quarters")(quarters)
+
 
 def pending(path: str) -> list[str]:
     """See ``migrations.pending``."""

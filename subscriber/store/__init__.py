@@ -21,11 +21,14 @@ from typing import Any, Protocol
 from subscriber.model import Attempt, DeadLetter, Decision, Lane, Notification, Receipt, Tenant
 from subscriber.store.values import (
     CHANNEL_FACT_BYTES,
+    AuditRow,
+    ByReason,
     Census,
     ChannelFact,
     ChannelRow,
     Counter,
     Counts,
+    DeadFilter,
     DeadLetterRow,
     Fence,
     Finding,
@@ -34,6 +37,7 @@ from subscriber.store.values import (
     Passage,
     Pause,
     Pruned,
+    ReasonCount,
     Retention,
     RosterRow,
     RosterUpdate,
@@ -49,6 +53,8 @@ __all__ = [
     "CHANNEL_FACT_BYTES",
     "EXPECTED_MIGRATION",
     "REPEAT_WINDOW",
+    "AuditRow",
+    "ByReason",
     "Census",
     "ChannelFact",
     "ChannelRow",
@@ -56,6 +62,7 @@ __all__ = [
     "Counter",
     "Counts",
     "Cursor",
+    "DeadFilter",
     "DeadLetterRow",
     "Fence",
     "Finding",
@@ -65,6 +72,7 @@ __all__ = [
     "Passage",
     "Pause",
     "Pruned",
+    "ReasonCount",
     "Registry",
     "Reports",
     "Retention",
@@ -82,7 +90,7 @@ __all__ = [
     "open_store",
 ]
 
-EXPECTED_MIGRATION = "0005_channels"
+EXPECTED_MIGRATION = "0006_quarters"
 
 # An event that comes again within this time of its first acceptance is the broker sending again, not the platform
 # publishing again: publishing happens at 1-minute intervals (reference, section 3.3).
@@ -196,9 +204,10 @@ class Inbox(Protocol):
 
         ``ordered`` names those of the lanes whose rows keep their order, each with the topic patterns (``fnmatch``)
         over which it holds: a row with a source is leased only when no unsettled row of the same tenant and source,
-        with a topic that one of the patterns matches, arrived before it. So a retry or a pause holds back its own
-        source, and a dead row nothing. Rows without a source are free. The work does not grow with the backlog,
-        not even with that of one source; a lane may be leased ordered now and unordered later, or the reverse.
+        with a topic that one of the patterns matches, arrived before it or runs (a replay gives a row its old place
+        back). So a retry or a pause holds back its own source, and a dead row nothing. Rows without a source are
+        free. The work does not grow with the backlog, not even with that of one source; a lane may be leased ordered
+        now and unordered later, or the reverse.
         """
 
     def extend(self, attempt: Attempt, seconds: float) -> bool:
@@ -232,8 +241,17 @@ class Inbox(Protocol):
         A row that was done is handled anew, sinks included; one that was dead repeats only what has not succeeded.
         """
 
-    def replay_dead(self, tenant: Tenant | None, reason: str | None) -> int:
-        """The same for all dead rows of a tenant (None: every tenant) and reason (None: any)."""
+    def replay_dead(
+        self,
+        tenant: Tenant | None,
+        reason: str | None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """The same for all dead rows of a tenant (None: every tenant) and reason (None: any).
+
+        ``since`` and ``until``: only those that died in that time, from the first to before the second.
+        """
 
     def erase(self, tenant: Tenant) -> int:
         """Remove a tenant's data beyond recovery, leave a tombstone. Returns how many rows went."""
@@ -362,8 +380,17 @@ class Registry(Protocol):
 
     def release(self, name: str, holder: str) -> None: ...
 
+    def astray(self, limit: int) -> list[SubscriptionRow]:
+        """Subscriptions of any platform that are not as they should be, by platform and tenant."""
+
+    def count_refused(self, times: int) -> None:
+        """Raise ``Counter.REFUSED`` of this minute: so many deliveries were refused, of nobody known."""
+
     def audit(self, actor: str, action: str, detail: str) -> None:
         """Remember who did what."""
+
+    def audited(self, limit: int, before: int | None = None) -> list[AuditRow]:
+        """Who did what, newest first; ``before`` is the id of the last row of the page before."""
 
 
 class Reports(Protocol):
@@ -393,7 +420,16 @@ class Reports(Protocol):
 
     def row(self, tenant: Tenant, key: bytes) -> Row | None: ...
 
-    def dead_letters(self, tenant: Tenant | None, limit: int, before: int | None = None) -> list[DeadLetterRow]: ...
+    def dead_by_reason(self, wanted: DeadFilter) -> ByReason:
+        """Dead rows by why they died. Looks at a bounded number of them: see ``ByReason.complete``."""
+
+    def letters_by_reason(self, tenant: Tenant | None = None) -> ByReason:
+        """Dead letters by why they are dead; the same bound."""
+
+    def dead_letters(
+        self, tenant: Tenant | None, limit: int, before: int | None = None, reason: str | None = None
+    ) -> list[DeadLetterRow]:
+        """Newest first. With a ``reason`` only so many are looked at as ``letters_by_reason`` counts."""
 
     def dead_letter(self, tenant: Tenant, id: int) -> DeadLetterRow | None: ...
 
@@ -401,7 +437,16 @@ class Reports(Protocol):
         """``not_before`` of the row that waits longest past its time; None if nothing is due."""
 
     def minutes(self, since: datetime) -> list[tuple[datetime, str, int]]:
-        """(minute, event, count) of the counters, all tenants, oldest first. Events are ``Counter`` values."""
+        """(minute, event, count) of the counters, all tenants, oldest first. Events are ``Counter`` values.
+
+        Of the tenants in sight, where not all are, and at most of as many minutes as are kept: a month's.
+        """
+
+    def quarters(self, since: datetime) -> list[tuple[datetime, str, int]]:
+        """The same for quarters of an hour, the one of ``since`` first. ``Inbox.prune`` sums those that are over.
+
+        So the work grows with the quarters asked for, not with tenants; but for what was not summed yet.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from subscriber.model import (
     from_millis,
     to_millis,
 )
-from subscriber.store.values import Census, ChannelRow, DeadLetterRow, Gap, RosterRow, Row, SubscriptionRow
+from subscriber.store.values import AuditRow, Census, ChannelRow, DeadLetterRow, Gap, RosterRow, Row, SubscriptionRow
 
 # An ordered row that waits for an earlier one may be *parked*: `not_before` is then so many milliseconds later than
 # it was, in the year 8307 or beyond. Readers are told what it was. The same number as in migration 0004.
@@ -46,6 +46,7 @@ SUBSCRIPTION = (
 )
 CHANNEL = "tenants.platform, tenants.name, channel, channels.name, channels.state, detail, channels.since, seen_at"
 GAP = "gaps.platform, tenants.name, channel, lost_from, lost_until, reason, noticed_at"
+AUDIT = "id, at, actor, action, detail"
 ADDED_GAP = "platform, tenant_id, channel, lost_from, lost_until, reason, noticed_at"
 
 
@@ -216,6 +217,12 @@ def gap_columns(gap: Gap, tenant_id: int | None) -> tuple[object, ...]:
         gap.reason,
         to_millis(gap.noticed_at),
     )
+
+
+def audit_row(cells: Sequence[Any]) -> AuditRow:
+    """From the columns of AUDIT."""
+    id, at, actor, action, detail = cells
+    return AuditRow(id=id, at=from_millis(at), actor=actor, action=action, detail=detail)
 
 
 def names_to(names: frozenset[str]) -> str:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from subscriber.model import Tenant
-from subscriber.store.values import Page, Row, RowFilter
+from subscriber.model import Tenant, from_millis, to_millis
+from subscriber.store.values import ByReason, DeadFilter, Page, ReasonCount, Row, RowFilter
 
 # Rows one page looks at where no index answers the filter: some 10 ms.
 SCAN_ROWS = 5000
 LARGEST_PAGE = 1000
+# Dead rows and dead letters that are counted by reason: some 20 ms, and more than anybody looks through.
+GROUPED_ROWS = 10_000
+# Reasons are slugs of programs, a few dozen; more would be no help to anybody.
+LARGEST_GROUPS = 100
 LARGEST_SEQ = 2**63 - 1
+MINUTE_MILLIS = 60_000
+QUARTER = 15  # minutes
+MINUTES_KEPT = 31 * 24 * 60  # charts show a month; what must never fall is in `totals`
+SUMMED_AFTER = 5  # minutes: by then whoever counted for a quarter that is over has committed
+SUMMED_AT_ONCE = 96  # quarters of one call of `prune`: a day
 # Rows are in order of acceptance, and reception comes before it by as long as a delivery may take to arrive (30 s)
 # and to be stored (5 s): rows a minute further down cannot be younger.
 DISORDER = timedelta(minutes=1)
@@ -54,3 +63,26 @@ def page(found: list[Row], limit: int, wanted: RowFilter, window: Callable[[], W
     too_old = wanted.since is not None and seen.received_at < wanted.since - DISORDER
     ended = seen.scanned < SCAN_ROWS or too_old
     return Page(rows=found, next=None if ended else seen.lowest_seq, scanned_to=seen.received_at)
+
+
+def died(wanted: DeadFilter) -> dict[str, object]:
+    """Values of a statement that counts dead rows by reason: the filter's, and how many rows it may look at."""
+    return {
+        "reason": wanted.reason,
+        "since": 0 if wanted.since is None else to_millis(wanted.since),
+        "until": LARGEST_SEQ if wanted.until is None else to_millis(wanted.until),
+        "scan": GROUPED_ROWS + 1,
+        "groups": LARGEST_GROUPS,
+    }
+
+
+def by_reason(rows: Sequence[Sequence[Any]]) -> ByReason:
+    """From how many rows were looked at, and (reason, count, first, last) in milliseconds of each group."""
+    (looked_at, *_), *groups = rows
+    return ByReason(
+        reasons=[
+            ReasonCount(reason=reason, count=count, first_at=from_millis(first), last_at=from_millis(last))
+            for reason, count, first, last in groups
+        ],
+        complete=looked_at <= GROUPED_ROWS,
+    )

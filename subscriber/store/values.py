@@ -23,6 +23,7 @@ class Counter:
     CONFLICT = "conflict"
     ERASED = "erased"
     DEAD_LETTER = "dead_letter"
+    REFUSED = "refused"  # of strangers: counted for no tenant
     DONE = "done"
     DEAD = "dead"
     RETRY = "retry"
@@ -81,6 +82,7 @@ class RowFilter:
     topic: str | None = None
     source: str | None = None
     state: State | None = None
+    reason: str | None = None  # why a row ended, or was put back
     since: datetime | None = None  # received_at, inclusive
     until: datetime | None = None  # received_at, exclusive
 
@@ -98,12 +100,61 @@ class Page:
     scanned_to: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadFilter:
+    """Which dead rows; None means any."""
+
+    tenant: Tenant | None = None
+    reason: str | None = None
+    since: datetime | None = None  # when it died, inclusive
+    until: datetime | None = None  # exclusive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonCount:
+    """How many have the same reason, and when the first and the last of them came to it."""
+
+    reason: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByReason:
+    """Counts by reason, the largest first. ``complete`` False: more rows than were looked at, so each is a least."""
+
+    reasons: list[ReasonCount]
+    complete: bool
+
+    @property
+    def count(self) -> int:
+        return sum(one.count for one in self.reasons)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """Who did what, and when."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Rows in order of arrival, and the cursor to go on with. A cursor's text is the store's own business."""
+    """Rows in order of arrival, and the cursor to go on with. A cursor's text is the store's own business.
+
+    ``behind`` are the cursors behind each of the rows, for whoever may have to go on in the middle. ``more``: the
+    look ended where a look has to end, and not with what there is.
+    """
 
     rows: list[Row]
     cursor: str
+    behind: list[str]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

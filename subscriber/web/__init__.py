@@ -12,14 +12,20 @@ from typing import Protocol
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
+from subscriber.callbacks import Callbacks
 from subscriber.credentials import Credentials
 from subscriber.errors import SubscriberError
 from subscriber.intake import Intake
 from subscriber.metrics import Metrics
+from subscriber.people import People
 from subscriber.settings import Settings
 from subscriber.store import Store
-from subscriber.web import ops, webhooks
+from subscriber.web import api, ops, pelion, webhooks
 from subscriber.web.answers import STRICT_HEADERS, error_answer, error_document
+from subscriber.web.api import description
+from subscriber.web.api.places import Seal
+from subscriber.web.console import add_console
+from subscriber.web.console.desk import Desk
 from subscriber.web.ops import YELLOW, Check
 
 logger = logging.getLogger(__name__)
@@ -37,7 +43,11 @@ class Services(Protocol):
     @property
     def intake(self) -> Intake: ...
     @property
+    def callbacks(self) -> Callbacks | None: ...
+    @property
     def credentials(self) -> Credentials | None: ...
+    @property
+    def people(self) -> People | None: ...
 
 
 def create_app(services: Services) -> Flask:
@@ -46,10 +56,27 @@ def create_app(services: Services) -> Flask:
     app = Flask("subscriber", static_folder=None, template_folder=None)
     app.extensions["subscriber"] = services  # for the server around it: heartbeat, closing the store
     app.register_blueprint(webhooks.blueprint(services.intake, services.metrics, settings.max_body_bytes))
+    if services.callbacks and settings.pelion:
+        app.register_blueprint(pelion.blueprint(services.callbacks, services.metrics, settings.pelion))
+    if services.people:
+        seal, documents = Seal(settings.shared_secret), description.documents(settings)
+        api.add_api(app, services.people, services.store.reports, seal, documents)
+        add_console(app, _desk(services, services.people))
     checks = _checks(services.credentials)
     app.register_blueprint(ops.blueprint(services.store, services.metrics, settings.metrics_token, checks))
     answer_alike(app)
     return app
+
+
+def _desk(services: Services, people: People) -> Desk:
+    """What the console's pages work with."""
+    return Desk(
+        settings=services.settings,
+        store=services.store,
+        people=people,
+        metrics=services.metrics,
+        credentials=services.credentials,
+    )
 
 
 def _checks(credentials: Credentials | None) -> list[Check]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response, request
 
@@ -54,9 +54,10 @@ class Refusals:
 class Outcomes:
     """Counts and logs what becomes of one platform's deliveries, and turns it into answers."""
 
-    def __init__(self, platform: str, metrics: Metrics) -> None:
+    def __init__(self, platform: str, metrics: Metrics, answers: Mapping[Kept, Answer]) -> None:
         self._platform = platform
         self._metrics = metrics
+        self._answers = answers
         self._refusals = Refusals()
 
     def refused(self, error: SubscriberError) -> None:
@@ -69,13 +70,13 @@ class Outcomes:
             self.refused(result)
             return error_answer(result)
         self._metrics.delivered(self._platform, result, seconds)
-        return ANSWERS[result]
+        return self._answers[result]
 
 
 def blueprint(intake: Intake, metrics: Metrics, max_body_bytes: int) -> Blueprint:
     """The webhook routes of every platform that is configured."""
     webhooks = Blueprint("webhooks", __name__)
-    outcomes = Outcomes(MINDSPHERE, metrics)
+    outcomes = Outcomes(MINDSPHERE, metrics, ANSWERS)
 
     def mindsphere(**_prefix: str) -> Response:
         started = time.perf_counter()

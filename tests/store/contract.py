@@ -34,11 +34,14 @@ from subscriber.model import (
 from subscriber.store import (
     CHANNEL_FACT_BYTES,
     REPEAT_WINDOW,
+    ByReason,
     Counter,
     Counts,
+    DeadFilter,
     Gap,
     Pause,
     Pruned,
+    ReasonCount,
     Reports,
     Retention,
     RowFilter,
@@ -856,6 +859,17 @@ class ReplayContract:
         assert store.inbox.replay_dead(tenant, reason) == moved
         assert store.reports.counts().pending == moved
 
+    @pytest.mark.parametrize("tenant", [None, ACME])
+    def test_only_what_died_in_a_time_comes_back(self, store: Store, clock: Clock, tenant: Tenant | None) -> None:
+        died(store, clock, [("a", "x"), ("b", "x"), ("c", "y"), ("d", "x")])
+        since, until = START + timedelta(minutes=2), START + timedelta(minutes=4)
+        assert store.inbox.replay_dead(tenant, "x", since, until) == 1
+        assert store.inbox.replay_dead(tenant, None, since, until) == 1
+        assert [row.notification.key for row in store.reports.rows(RowFilter(state=State.PENDING), 9).rows] == [
+            key("c"),
+            key("b"),
+        ]
+
 
 class ForgettingContract:
     def test_a_key_outlives_its_body_and_is_forgotten_after_the_horizon(self, store: Store, clock: Clock) -> None:
@@ -1045,6 +1059,30 @@ class RegistryContract:
         store.registry.put_subscription(subscription())
         store.registry.remove_subscription(subscription())
         assert store.registry.subscriptions("mindsphere") == []
+
+    def test_what_is_not_in_place_is_found_whatever_its_tenant(self, store: Store) -> None:
+        store.registry.put_subscription(subscription())
+        store.registry.put_subscription(subscription("t2", state="failed"))
+        elsewhere = dataclasses.replace(subscription("t3", state="stale"), tenant=Tenant("cumulocity", "t1"))
+        store.registry.put_subscription(elsewhere)
+        assert [row.topic for row in store.registry.astray(10)] == ["t3", "t2"]
+        assert [row.topic for row in store.registry.astray(1)] == ["t3"]
+
+    def test_strangers_that_were_refused_are_counted_for_no_tenant(self, store: Store, clock: Clock) -> None:
+        store.registry.count_refused(3)
+        store.registry.count_refused(2)
+        assert store.reports.minutes(START) == [(START, Counter.REFUSED, 5)]
+        assert store.reports.within([ACME]).minutes(START) == []
+
+    def test_who_did_what_is_told_newest_first(self, store: Store, clock: Clock) -> None:
+        store.registry.audit("ann (acmeop)", "pause", "topic t")
+        clock.advance(minutes=1)
+        store.registry.audit("cli", "resume", "topic t" * 1000)
+        newest, first = store.registry.audited(10)
+        assert (first.at, first.actor, first.action, first.detail) == (START, "ann (acmeop)", "pause", "topic t")
+        assert (newest.at, len(newest.detail)) == (clock(), DETAIL_CHARS)
+        assert store.registry.audited(1) == [newest]
+        assert store.registry.audited(10, newest.id) == [first]
 
     def test_a_pause_lasts_until_it_is_resumed(self, store: Store) -> None:
         assert store.registry.pause("tenant", "mindsphere/custaa") is True
@@ -1315,6 +1353,8 @@ class ReportsContract:
         assert names(RowFilter(source="s1")) == set("acde")
         assert names(RowFilter(topic="t2")) == set("c")
         assert names(RowFilter(state=State.DEAD)) == set("d")
+        assert names(RowFilter(state=State.DEAD, reason="x")) == names(RowFilter(reason="x")) == set("d")
+        assert names(RowFilter(state=State.DEAD, reason="y")) == set()
         assert names(RowFilter(state=State.PENDING, tenant=ACME, source="s2")) == set("b")
         assert names(RowFilter(since=later)) == set("e")
         assert names(RowFilter(until=later)) == set("abcd")
@@ -1337,6 +1377,76 @@ class ReportsContract:
         own = store.reports.dead_letters(ACME, 2)
         assert [row.letter.digest for row in own] == [key("l2"), key("l1")]
         assert [row.letter.digest for row in store.reports.dead_letters(ACME, 2, own[-1].id)] == [key("l0")]
+
+    def test_dead_letters_of_one_reason_come_newest_first(self, store: Store) -> None:
+        odd = dataclasses.replace(letter("odd"), reason="too_large")
+        store.inbox.add([], [letter("l0"), odd, letter("l1"), dataclasses.replace(odd, tenant=OTHER)])
+        found = store.reports.dead_letters(None, 10, reason="too_large")
+        assert [row.letter.tenant for row in found] == [OTHER, ACME]
+        assert [row.letter.tenant for row in store.reports.dead_letters(ACME, 10, reason="too_large")] == [ACME]
+        assert [row.letter.tenant for row in store.reports.dead_letters(None, 1, found[0].id, "too_large")] == [ACME]
+        assert store.reports.dead_letters(None, 10, reason="none") == []
+
+    def test_dead_rows_are_counted_by_reason_the_largest_group_first(self, store: Store, clock: Clock) -> None:
+        died(store, clock, [("a", "early"), ("b", "late"), ("c", "late")])
+        found = store.reports.dead_by_reason(DeadFilter())
+        assert found == ByReason(
+            reasons=[
+                ReasonCount(
+                    reason="late",
+                    count=2,
+                    first_at=START + timedelta(minutes=2),
+                    last_at=START + timedelta(minutes=3),
+                ),
+                ReasonCount(
+                    reason="early",
+                    count=1,
+                    first_at=START + timedelta(minutes=1),
+                    last_at=START + timedelta(minutes=1),
+                ),
+            ],
+            complete=True,
+        )
+        assert found.count == 3
+        assert store.reports.dead_by_reason(DeadFilter(tenant=OTHER)) == ByReason(reasons=[], complete=True)
+
+    @pytest.mark.parametrize("tenant", [None, ACME])
+    def test_dead_rows_are_counted_in_a_time_and_of_a_reason(
+        self, store: Store, clock: Clock, tenant: Tenant | None
+    ) -> None:
+        died(store, clock, [("a", "x"), ("b", "x"), ("c", "y"), ("d", "x")])
+
+        def count(reason: str | None = None, since: int | None = None, until: int | None = None) -> int:
+            times = [None if minute is None else START + timedelta(minutes=minute) for minute in (since, until)]
+            wanted = DeadFilter(tenant=tenant, reason=reason, since=times[0], until=times[1])
+            return store.reports.dead_by_reason(wanted).count
+
+        assert [count(), count("x"), count("z")] == [4, 3, 0]
+        assert [count(since=2), count(since=2, until=4), count("x", 2, 4), count(until=1)] == [3, 2, 1, 0]
+
+    def test_counting_by_reason_looks_at_a_bounded_number_and_says_so(
+        self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        died(store, clock, [("a", "x"), ("b", "x"), ("c", "x")])
+        store.inbox.add([], [letter(f"l{number}") for number in range(3)])
+        monkeypatch.setattr(paging, "GROUPED_ROWS", 2)
+        for found in (
+            store.reports.dead_by_reason(DeadFilter()),
+            store.reports.dead_by_reason(DeadFilter(tenant=ACME)),
+            store.reports.letters_by_reason(),
+        ):
+            assert not found.complete and 2 <= found.count <= 3
+        monkeypatch.setattr(paging, "GROUPED_ROWS", 3)
+        assert store.reports.dead_by_reason(DeadFilter()).complete
+
+    def test_dead_letters_are_counted_by_reason(self, store: Store) -> None:
+        odd = dataclasses.replace(letter("odd", at=START + timedelta(minutes=1)), reason="too_large")
+        store.inbox.add([], [letter("l0"), letter("l1"), odd, letter("l0", tenant=OTHER)])
+        found = store.reports.letters_by_reason()
+        assert [(one.reason, one.count) for one in found.reasons] == [("malformed", 3), ("too_large", 1)]
+        assert [(one.reason, one.count) for one in store.reports.letters_by_reason(OTHER).reasons] == [
+            ("malformed", 1)
+        ]
 
     def test_a_dead_letter_is_only_found_by_its_tenant(self, store: Store) -> None:
         store.inbox.add([], [letter()])
@@ -1369,6 +1479,35 @@ class ReportsContract:
         ]
         assert [found for found, _, _ in store.reports.minutes(minute)] == [minute, minute]
 
+    def test_quarters_of_an_hour_say_the_same_before_and_after_they_are_summed(
+        self, store: Store, clock: Clock
+    ) -> None:
+        for minute in range(0, 120, 8):
+            store.inbox.add([notification(f"a{minute}"), notification(f"b{minute}", tenant=OTHER)])
+            clock.advance(minutes=8)
+        store.registry.count_refused(1)
+        reports = [store.reports, store.reports.within([OTHER])]
+        before = [one.quarters(START) for one in reports]
+        assert [count for _, event, count in before[0] if event == Counter.ACCEPTED] == [4, 4, 4, 4, 4, 4, 4, 2]
+        assert [count for _, event, count in before[1] if event == Counter.ACCEPTED] == [2, 2, 2, 2, 2, 2, 2, 1]
+        assert before[0][-1] == (START + timedelta(hours=2), Counter.REFUSED, 1)
+        store.inbox.prune(KEEP)
+        assert [one.quarters(START) for one in reports] == before
+        clock.advance(minutes=20)
+        store.inbox.prune(KEEP)
+        store.inbox.add([notification("late")])
+        assert store.reports.quarters(START)[:-1] == before[0]
+        later = START + timedelta(minutes=40)
+        assert store.reports.quarters(later)[0] == (START + timedelta(minutes=30), Counter.ACCEPTED, 4)
+
+    def test_what_is_summed_goes_with_its_minutes(self, store: Store, clock: Clock) -> None:
+        store.inbox.add([notification()])
+        clock.advance(hours=1)
+        store.inbox.prune(KEEP)
+        clock.advance(days=32)
+        store.inbox.prune(KEEP)
+        assert store.reports.quarters(START) == []
+
     def test_check_finds_nothing_wrong_with_a_sound_store(self, store: Store) -> None:
         store.inbox.add(several(10))
         assert [finding for finding in store.inbox.check() if not finding.ok] == []
@@ -1388,6 +1527,9 @@ class ReportsContract:
         assert [row.letter.tenant for row in own.dead_letters(None, 10)] == [ACME]
         assert own.dead_letters(OTHER, 10) == []
         assert own.dead_letter(OTHER, foreign.id) is None
+        assert own.letters_by_reason().count == 1 and own.letters_by_reason(OTHER).count == 0
+        assert own.dead_letters(None, 10, reason="malformed")[0].letter.tenant == ACME
+        assert own.dead_by_reason(DeadFilter(tenant=OTHER)).count == 0
         assert own.minutes(START) == [(START, Counter.ACCEPTED, 3), (START, Counter.DEAD_LETTER, 1)]
 
     def test_who_may_see_several_tenants_sees_them_as_one_list(self, store: Store) -> None:
@@ -1424,6 +1566,14 @@ class ReportsContract:
             assert nobody.dead_letters(None, 10) == []
             assert nobody.counts().pending == 0
             assert nobody.minutes(START) == []
+
+
+def died(store: Store, clock: Clock, rows: Sequence[tuple[str, str]]) -> None:
+    """Rows of the first tenant, (name, reason) each, that died a minute apart, the first after one."""
+    for name, reason in rows:
+        clock.advance(minutes=1)
+        store.inbox.add([notification(name)])
+        store.inbox.settle(lease_one(store), Dead(reason))
 
 
 def told(reports: Reports, wanted: RowFilter, cursor: str, limit: int, count: int) -> tuple[list[bytes], str]:
@@ -1470,6 +1620,25 @@ class TailContract:
             cursor, seen = tail.cursor, seen + [row.notification.key for row in tail.rows]
         rest, _ = told(store.reports, RowFilter(), cursor, 3, 20 - len(seen))
         assert seen + rest == [key(f"r{number}-{place}") for number in range(4) for place in range(5)]
+
+    def test_one_goes_on_behind_any_row(self, store: Store) -> None:
+        store.inbox.add(several(5))
+        tail = store.reports.after(RowFilter(), "", 4)
+        assert len(tail.behind) == 4 and tail.behind[-1] == tail.cursor and tail.more
+        for place, cursor in enumerate(tail.behind):
+            rest, _ = told(store.reports, RowFilter(), cursor, 10, 4 - place)
+            assert rest == [key(f"n{number}") for number in range(place + 1, 5)]
+
+    def test_a_look_says_whether_it_ended_with_what_there_is(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = store.reports.within([ACME])
+        store.inbox.add(several(3))
+        _, end = told(own, RowFilter(), "", 10, 3)
+        store.inbox.add([notification("theirs", tenant=OTHER)])
+        assert not own.after(RowFilter(), end, 10).more
+        monkeypatch.setattr(paging, "SCAN_ROWS", 2)
+        assert own.after(RowFilter(topic="rare"), "", 10).more
 
     def test_filters_are_exact_and_combine(self, store: Store) -> None:
         store.inbox.add(

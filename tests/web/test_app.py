@@ -141,3 +141,21 @@ def test_the_deployed_service_shows_metrics_of_all_its_processes_to_who_may_see_
 
 def test_a_stranger_delivers_nothing(server: Server) -> None:
     assert server.ask(post("/notifications/mindsphere", b"{}")).status == 401
+
+
+@pytest.mark.parametrize("path", ["/api/notifications", "/api/stream", "/api/openapi.json", "/api/asyncapi.json"])
+def test_where_nobody_s_tokens_are_known_there_is_no_api(web: FlaskClient, path: str) -> None:
+    assert web.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("prefix", ["", "/api/alarmapi-acmeop/v1"])
+@pytest.mark.parametrize("path", ["notifications", "notifications/a/b/00", "stream", "openapi.json", "asyncapi.json"])
+def test_the_api_wants_a_token_for_everything_also_below_the_gateway_s_prefix(
+    tmp_path: Path, prefix: str, path: str
+) -> None:
+    settings = Settings.from_environ({"DATABASE_URL": f"sqlite:///{tmp_path}/inbox.db", **MINDSPHERE})
+    migrations.apply(settings.database_url)
+    services = build(settings)
+    answer = create_app(services).test_client().get(f"{prefix}/api/{path}")
+    services.store.close()
+    assert answer.json and (answer.status_code, answer.json["error"]["reason"]) == (401, "missing")

@@ -391,6 +391,32 @@ def test_a_request_that_does_not_end_cannot_hold_up_a_stop(tmp_path: Path) -> No
         assert time.monotonic() - started < 8.5
 
 
+EARLY = """
+import os, signal
+exec(compile(open("gunicorn.conf.py").read(), "gunicorn.conf.py", "exec"))
+forked = post_fork
+
+def post_fork(server, worker):
+    forked(server, worker)
+    with open(os.environ["STARTED"], "a+") as started:
+        print(worker.pid, file=started, flush=True)
+        started.seek(0)
+        if len(started.readlines()) == 1:
+            os.kill(worker.pid, signal.SIGTERM)
+"""
+
+
+def test_a_stop_that_comes_while_a_process_is_still_starting_is_heard(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text(EARLY)
+    started = tmp_path / "started"
+    started.touch()
+    with serving(tmp_path, "-c", f"{tmp_path}/early.py", WEB_CONCURRENCY="1", STARTED=str(started)) as server:
+        assert eventually(lambda: len(started.read_text().split()) == 2), "the first process goes on"
+        first, second = map(int, started.read_text().split())
+        assert eventually(lambda: not is_running(first))
+        assert eventually(lambda: server.ask(get("/pid")).body == b"%d" % second)
+
+
 # Starting twice. The locks themselves: tests/test_exclusive.py.
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import cast
 
 from subscriber.model import Attempt, DeadLetter, Decision, Lane, Notification, Receipt, Tenant, to_millis
-from subscriber.store import ChannelFact, Finding, Pruned, Retention, Settling
+from subscriber.store import ChannelFact, DeadFilter, Finding, Pruned, Retention, Settling
 from subscriber.store.postgres import checks, erasing, leasing, replaying, retention, settling
 from subscriber.store.postgres.admission import Admission
 from subscriber.store.postgres.arrivals import Arrival
@@ -134,8 +135,15 @@ class PostgresInbox:
     def replay(self, tenant: Tenant, keys: Sequence[bytes]) -> int:
         return replaying.replay(self._database, tenant, keys)
 
-    def replay_dead(self, tenant: Tenant | None, reason: str | None) -> int:
-        return replaying.replay_dead(self._database, tenant, reason)
+    def replay_dead(
+        self,
+        tenant: Tenant | None,
+        reason: str | None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        wanted = DeadFilter(tenant=tenant, reason=reason, since=since, until=until)
+        return replaying.replay_dead(self._database, wanted)
 
     def erase(self, tenant: Tenant) -> int:
         return erasing.erase(self._database, tenant)

@@ -55,6 +55,7 @@ def known(wanted: RowFilter, limit: int) -> Known:
         "topic": wanted.topic,
         "source": wanted.source,
         "state": wanted.state,
+        "reason": wanted.reason,
         "since": None if wanted.since is None else to_millis(wanted.since),
         "until": None if wanted.until is None else to_millis(wanted.until),
         "limit": limit,
@@ -148,6 +149,7 @@ def _filter(wanted: RowFilter) -> str:
         "topic = %(topic)s": wanted.topic,
         "source = %(source)s": wanted.source,
         "inbox.state = %(state)s": wanted.state,
+        "reason = %(reason)s": wanted.reason,
         "inbox.received_at >= %(since)s": wanted.since,
         "inbox.received_at < %(until)s": wanted.until,
     }

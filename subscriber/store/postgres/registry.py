@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 from subscriber.model import Tenant, from_millis, to_millis
 from subscriber.store import (
+    AuditRow,
     Census,
     ChannelRow,
+    Counter,
     Fence,
     Gap,
     Passage,
@@ -24,10 +26,11 @@ from subscriber.store import (
     SubscriptionRow,
     TenantRow,
     cells,
+    paging,
 )
 from subscriber.store.absence import absence
 from subscriber.store.postgres import channels, locks, provisioned
-from subscriber.store.postgres.counters import NOBODY
+from subscriber.store.postgres.counters import NOBODY, count
 from subscriber.store.postgres.database import Database
 from subscriber.store.postgres.driver import Connection
 from subscriber.store.postgres.tenants import tenant_ids
@@ -47,6 +50,7 @@ RENEW_CREDENTIALS = """
     ON CONFLICT (client_id) DO UPDATE SET since = excluded.since
 """
 AUDIT = "INSERT INTO audit (at, actor, action, detail) VALUES (%(now)s, %(actor)s, %(action)s, %(detail)s)"
+AUDITED = f"SELECT {cells.AUDIT} FROM audit WHERE id < %s ORDER BY id DESC LIMIT %s"
 GAPS = f"SELECT {cells.GAP} FROM gaps LEFT JOIN tenants ON tenants.id = tenant_id ORDER BY gaps.id DESC LIMIT %s"
 ADD_GAP = f"INSERT INTO gaps ({cells.ADDED_GAP}) VALUES (%s, %s, %s, %s, %s, %s, %s)"
 # Of two heartbeats at once the second waits for the first, so that one gap is noticed once.
@@ -175,8 +179,18 @@ class PostgresRegistry:
         with self._database.service() as connection:
             locks.release(name, holder, connection)
 
+    def astray(self, limit: int) -> list[SubscriptionRow]:
+        return [cells.subscription(row) for row in self._read(provisioned.ASTRAY, limit)]
+
+    def count_refused(self, times: int) -> None:
+        self._run(lambda connection, now: count(connection, now, {(NOBODY, Counter.REFUSED): times}))
+
     def audit(self, actor: str, action: str, detail: str) -> None:
         self._write(AUDIT, {"actor": actor, "action": action, "detail": cells.clipped(detail)})
+
+    def audited(self, limit: int, before: int | None = None) -> list[AuditRow]:
+        rows = self._read(AUDITED, paging.LARGEST_SEQ if before is None else before, paging.bounded(limit))
+        return [cells.audit_row(row) for row in rows]
 
     def _read(self, sql: str, *known: object) -> Sequence[Any]:
         with self._database.service() as connection:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from subscriber.model import Tenant
+from subscriber.store import DeadFilter
+from subscriber.store.paging import died
 from subscriber.store.postgres.database import Database
 from subscriber.store.postgres.retention import in_steps
 
@@ -24,7 +26,7 @@ BY_SEQ = f"{REPLAY} WHERE seq = ANY(%(seqs)s) AND state = 'dead'"
 TENANTS = "SELECT id, platform, name FROM tenants ORDER BY id"
 DEAD_AFTER = """
     SELECT seq FROM inbox WHERE state = 'dead' AND tenant_id = %(tenant_id)s AND seq > %(seq)s {with_reason}
-    ORDER BY seq LIMIT %(limit)s
+    AND settled_at >= %(since)s AND settled_at < %(until)s ORDER BY seq LIMIT %(limit)s
 """
 
 
@@ -33,29 +35,29 @@ def replay(database: Database, tenant: Tenant, keys: Sequence[bytes]) -> int:
     return sum(_revive(database, BY_KEY, {**tenant._asdict(), "keys": list(some)}) for some in in_steps(sorted(keys)))
 
 
-def replay_dead(database: Database, tenant: Tenant | None, reason: str | None) -> int:
+def replay_dead(database: Database, wanted: DeadFilter) -> int:
     """See ``Inbox.replay_dead``."""
     with database.service() as connection:
         tenants = connection.execute(TENANTS).fetchall()
     return sum(
-        _revive_all(database, tenant_id, reason)
+        _revive_all(database, tenant_id, wanted)
         for tenant_id, platform, name in tenants
-        if tenant is None or tenant == (platform, name)
+        if wanted.tenant is None or wanted.tenant == (platform, name)
     )
 
 
-def _revive_all(database: Database, tenant_id: int, reason: str | None) -> int:
+def _revive_all(database: Database, tenant_id: int, wanted: DeadFilter) -> int:
     moved, seq = 0, 0
-    while seqs := _dead_after(database, tenant_id, seq, reason):
+    while seqs := _dead_after(database, tenant_id, seq, wanted):
         moved += sum(_revive(database, BY_SEQ, {"seqs": list(some)}) for some in in_steps(seqs))
         seq = seqs[-1]
     return moved
 
 
-def _dead_after(database: Database, tenant_id: int, seq: int, reason: str | None) -> list[int]:
+def _dead_after(database: Database, tenant_id: int, seq: int, wanted: DeadFilter) -> list[int]:
     """The tenant's next dead rows behind a given one. A row that dies again meanwhile is not met twice."""
-    known = {"tenant_id": tenant_id, "seq": seq, "reason": reason, "limit": PAGE_ROWS}
-    sql = DEAD_AFTER.format(with_reason="" if reason is None else "AND reason = %(reason)s")
+    known = {**died(wanted), "tenant_id": tenant_id, "seq": seq, "limit": PAGE_ROWS}
+    sql = DEAD_AFTER.format(with_reason="" if wanted.reason is None else "AND reason = %(reason)s")
     with database.service() as connection:
         return [seq for (seq,) in connection.execute(sql, known).fetchall()]
 

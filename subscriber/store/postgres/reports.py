@@ -18,10 +18,10 @@ from typing import Any
 
 from subscriber.errors import InvalidCursor
 from subscriber.model import Tenant, from_millis, to_millis
-from subscriber.store import Counts, DeadLetterRow, Page, Row, RowFilter, Tail, cursors, paging
+from subscriber.store import ByReason, Counts, DeadFilter, DeadLetterRow, Page, Row, RowFilter, Tail, cursors, paging
 from subscriber.store.cells import DEAD_LETTER, ROW, dead_letter, row
+from subscriber.store.paging import MINUTE_MILLIS, MINUTES_KEPT, QUARTER
 from subscriber.store.postgres import listing
-from subscriber.store.postgres.counters import MINUTE_MILLIS
 from subscriber.store.postgres.database import NOW, Database
 from subscriber.store.postgres.driver import Connection
 from subscriber.store.postgres.leasing import PENDING_LANES, SINCE_OF_PARKED
@@ -42,9 +42,22 @@ COUNTS = """
         (SELECT count(*) FROM dead_letters WHERE {ours})
 """
 MINUTES = (
-    "SELECT minute, event, sum(count)::bigint FROM minutes WHERE minute >= %(since)s AND {ours} "
-    "GROUP BY minute, event ORDER BY minute, event"
+    "SELECT minute / %(step)s * %(step)s, event, sum(count)::bigint FROM minutes WHERE minute >= %(since)s "
+    "GROUP BY 1, 2 ORDER BY 1, 2"
 )
+# Minute by minute: between two of a tenant's counters lie those of all others.
+OUR_MINUTES = f"""
+    SELECT each.minute / %(step)s * %(step)s, event, sum(count)::bigint
+    FROM generate_series(
+        greatest(%(since)s::bigint, ({NOW} / {MINUTE_MILLIS} - {MINUTES_KEPT}) / {QUARTER} * {QUARTER}),
+        {NOW} / {MINUTE_MILLIS}) AS each (minute)
+    CROSS JOIN unnest(%(ids)s::bigint[]) AS own (id)
+    CROSS JOIN LATERAL (
+        SELECT event, count FROM minutes WHERE minutes.minute = each.minute AND minutes.tenant_id = own.id) AS counted
+    GROUP BY 1, 2 ORDER BY 1, 2
+"""
+SUMMED = "SELECT coalesce(max(quarter) + 1, 0) FROM quarters"
+QUARTERS = f"SELECT quarter * {QUARTER}, event, count FROM quarters WHERE quarter >= %s AND event <> '' ORDER BY 1, 2"
 ONE = f"SELECT {ROW} FROM inbox JOIN tenants ON tenants.id = tenant_id WHERE {OURS} AND key = %(key)s"
 LETTER = (
     f"SELECT {DEAD_LETTER} FROM dead_letters JOIN tenants ON tenants.id = tenant_id "
@@ -55,12 +68,32 @@ SELECT_LETTERS = f"""
     SELECT {DEAD_LETTER} FROM candidates JOIN dead_letters USING (id) JOIN tenants ON tenants.id = tenant_id
     ORDER BY dead_letters.id DESC
 """
-LETTERS = SELECT_LETTERS.format(candidates="SELECT id FROM dead_letters WHERE id < %(before)s")
-OUR_LETTERS = SELECT_LETTERS.format(
-    candidates="SELECT theirs.id FROM unnest(%(ids)s::bigint[]) AS own (tenant_id) CROSS JOIN LATERAL ("
-    "SELECT id FROM dead_letters WHERE tenant_id = own.tenant_id AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s"
+ALL_NEWEST = "SELECT id FROM dead_letters WHERE id < %(before)s"
+OUR_NEWEST = (
+    "SELECT theirs.id FROM unnest(%(ids)s::bigint[]) AS own (tenant_id) CROSS JOIN LATERAL ("
+    "SELECT id FROM dead_letters WHERE tenant_id = own.tenant_id AND id < %(before)s ORDER BY id DESC LIMIT %(scan)s"
     ") AS theirs"
 )
+# Of those with one reason among the newest.
+WITH_REASON = (
+    "SELECT newest.id FROM ({newest} ORDER BY id DESC LIMIT %(scan)s) AS newest "
+    "JOIN dead_letters AS one ON one.id = newest.id WHERE one.reason = %(reason)s"
+)
+# How many were looked at, then the groups. Dead rows of all are found by when they died, a tenant's among its own.
+BY_REASON = """
+    WITH candidates (reason, at) AS MATERIALIZED ({candidates} LIMIT %(scan)s)
+    SELECT count(*)::text AS name, NULL::bigint AS count, NULL::bigint AS first, NULL::bigint AS last FROM candidates
+    UNION ALL (
+        SELECT reason, count(*), min(at), max(at) FROM candidates
+        WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND at >= %(since)s AND at < %(until)s
+        GROUP BY reason ORDER BY 2 DESC, reason LIMIT %(groups)s)
+"""
+ALL_DEAD = (
+    "SELECT reason, settled_at FROM inbox "
+    "WHERE state = 'dead' AND settled_at >= %(since)s AND settled_at < %(until)s ORDER BY settled_at DESC"
+)
+OUR_DEAD = f"SELECT reason, settled_at FROM inbox WHERE state = 'dead' AND {OURS}"
+DEAD_LETTERS = "SELECT reason, last_at FROM dead_letters WHERE {ours} ORDER BY id DESC"
 OLDEST = f"""
     WITH RECURSIVE {PENDING_LANES}
     SELECT min(since) FROM (
@@ -110,17 +143,36 @@ class PostgresReports:
             known |= {"last_xid": last.xid, "last_seq": last.seq}
             found = connection.execute(listing.arrived(wanted, known), known).fetchall()
         rows = [row(cells) for _, *cells in found]
-        place = Place(found[-1][0], rows[-1].seq) if len(rows) == limit else max(behind, last)
-        return Tail(rows, cursors.written(place))
+        places = [Place(cells[0], one.seq) for cells, one in zip(found, rows, strict=True)]
+        full = len(rows) == limit
+        cursor = cursors.written(places[-1] if full else max(behind, last))
+        # A look that came to the end stops before every row of the transactions still to come.
+        return Tail(rows, cursor, [cursors.written(one) for one in places], more=full or last.seq > 0)
 
     def row(self, tenant: Tenant, key: bytes) -> Row | None:
         found = self._read(ONE, tenant, key=key)
         return row(found[0]) if found else None
 
-    def dead_letters(self, tenant: Tenant | None, limit: int, before: int | None = None) -> list[DeadLetterRow]:
-        known = {"before": paging.LARGEST_SEQ if before is None else before, "limit": paging.bounded(limit)}
+    def dead_by_reason(self, wanted: DeadFilter) -> ByReason:
+        with self._asking(wanted.tenant) as (connection, whose):
+            sql = BY_REASON.format(candidates=OUR_DEAD if whose else ALL_DEAD)
+            return _by_reason(connection.execute(sql, whose | paging.died(wanted)).fetchall())
+
+    def letters_by_reason(self, tenant: Tenant | None = None) -> ByReason:
         with self._asking(tenant) as (connection, whose):
-            found = connection.execute(OUR_LETTERS if whose else LETTERS, whose | known).fetchall()
+            sql = BY_REASON.format(candidates=DEAD_LETTERS.format(ours=OURS if whose else "true"))
+            return _by_reason(connection.execute(sql, whose | paging.died(DeadFilter())).fetchall())
+
+    def dead_letters(
+        self, tenant: Tenant | None, limit: int, before: int | None = None, reason: str | None = None
+    ) -> list[DeadLetterRow]:
+        known = {"before": paging.LARGEST_SEQ if before is None else before, "limit": paging.bounded(limit)}
+        known["scan"] = known["limit"] if reason is None else paging.GROUPED_ROWS
+        with self._asking(tenant) as (connection, whose):
+            newest = OUR_NEWEST if whose else ALL_NEWEST
+            candidates = newest if reason is None else WITH_REASON.format(newest=newest)
+            sql = SELECT_LETTERS.format(candidates=candidates)
+            found = connection.execute(sql, whose | known | {"reason": reason}).fetchall()
         return [dead_letter(cells) for cells in found]
 
     def dead_letter(self, tenant: Tenant, id: int) -> DeadLetterRow | None:
@@ -132,8 +184,22 @@ class PostgresReports:
         return None if millis is None else from_millis(millis)
 
     def minutes(self, since: datetime) -> list[tuple[datetime, str, int]]:
-        found = self._read(MINUTES, since=to_millis(since) // MINUTE_MILLIS)
-        return [(from_millis(minute * MINUTE_MILLIS), event, count) for minute, event, count in found]
+        with self._asking(None) as (connection, whose):
+            return _timed(self._minutes(connection, whose, to_millis(since) // MINUTE_MILLIS, 1))
+
+    def quarters(self, since: datetime) -> list[tuple[datetime, str, int]]:
+        first = to_millis(since) // MINUTE_MILLIS // QUARTER
+        with self._asking(None) as (connection, whose):
+            if whose:
+                return _timed(self._minutes(connection, whose, first * QUARTER, QUARTER))
+            ((summed,),) = connection.execute(SUMMED).fetchall()
+            found = connection.execute(QUARTERS, (first,)).fetchall()
+            return _timed([*found, *self._minutes(connection, whose, max(first, summed) * QUARTER, QUARTER)])
+
+    def _minutes(self, connection: Connection, whose: Known, since: int, step: int) -> Sequence[Any]:
+        """Counters from a minute on, in steps of so many minutes."""
+        known = {**whose, "since": since, "step": step, "now": self._database.told_millis()}
+        return connection.execute(OUR_MINUTES if whose else MINUTES, known).fetchall()
 
     def _look_ahead(self, behind: Place) -> Place:
         """How far one look goes, by all tenants' rows: one's own say nothing of how many others lie between."""
@@ -163,3 +229,13 @@ class PostgresReports:
 def _ids(connection: Connection, tenants: Sequence[Tenant]) -> list[int]:
     values = {"platforms": [tenant.platform for tenant in tenants], "names": [tenant.name for tenant in tenants]}
     return [id for (id,) in connection.execute(IDS, values).fetchall()]
+
+
+def _timed(found: Sequence[Any]) -> list[tuple[datetime, str, int]]:
+    return [(from_millis(minute * MINUTE_MILLIS), event, count) for minute, event, count in found]
+
+
+def _by_reason(rows: Sequence[Any]) -> ByReason:
+    """The first row's number is text here, as reasons are."""
+    (looked_at, *_), *groups = rows
+    return paging.by_reason([(int(looked_at),), *groups])

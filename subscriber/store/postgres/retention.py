@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from subscriber.model import REPEAT_BYTES
 from subscriber.store import Pruned, Retention
+from subscriber.store.paging import MINUTES_KEPT, QUARTER, SUMMED_AFTER, SUMMED_AT_ONCE
 from subscriber.store.postgres.counters import MINUTE_MILLIS
 from subscriber.store.postgres.database import Database
 from subscriber.store.postgres.driver import Connection
@@ -21,7 +22,6 @@ Some = TypeVar("Some")
 
 # Rows of one transaction: some milliseconds during which a redelivery of one of them would wait.
 STEP_ROWS = 500
-MINUTES_KEPT = 31 * 24 * 60  # charts show a month; what must never fall is in `totals`
 MINUTES_AT_ONCE = 24 * 60
 AUDIT_KEPT_MILLIS = 365 * 24 * 60 * MINUTE_MILLIS  # who did what is asked at the yearly audit
 
@@ -57,6 +57,18 @@ FREE = """
 """
 
 DROP_AUDIT = "DELETE FROM audit WHERE at < %s"
+DROP_QUARTERS = "DELETE FROM quarters WHERE quarter < %s"
+# The first that is over by the minute `now` and not summed.
+SUM_QUARTER = f"""
+    WITH next (quarter) AS (SELECT coalesce(
+        (SELECT max(quarter) + 1 FROM quarters), (SELECT min(minute) / {QUARTER} FROM minutes)))
+    INSERT INTO quarters (quarter, event, count)
+    SELECT quarter, event, sum(count) FROM next JOIN minutes
+    ON minute >= quarter * {QUARTER} AND minute < (quarter + 1) * {QUARTER}
+    WHERE (quarter + 1) * {QUARTER} <= %(now)s GROUP BY quarter, event
+    UNION ALL SELECT quarter, '', 0 FROM next WHERE (quarter + 1) * {QUARTER} <= %(now)s
+    ON CONFLICT DO NOTHING
+"""
 DROP_MINUTES = "DELETE FROM minutes WHERE minute < %s AND minute < (SELECT min(minute) FROM minutes) + %s"
 # An erasure that was cut off has rows left: that tombstone waits until it is run again.
 TOMBSTONES = """
@@ -78,6 +90,7 @@ def prune(database: Database, wanted: Retention, limit: int) -> Pruned:
     with database.service() as connection:
         now = database.now(connection)
         _drop_minutes(connection, now)
+    _sum_quarters(database, now // MINUTE_MILLIS - SUMMED_AFTER)
     cutoffs = _cutoffs(wanted, now)
     sweep = Sweep(database, cutoffs)
     spent = sweep.apply("DELETE FROM inbox", SPENT, limit)
@@ -128,7 +141,16 @@ def _cutoffs(wanted: Retention, now: int) -> dict[str, int]:
 def _drop_minutes(connection: Connection, now: int) -> None:
     """A day of old minutes, and audit lines nobody will ask for: both are small."""
     connection.execute(DROP_AUDIT, (now - AUDIT_KEPT_MILLIS,))
+    connection.execute(DROP_QUARTERS, ((now // MINUTE_MILLIS - MINUTES_KEPT) // QUARTER,))
     connection.execute(DROP_MINUTES, (now // MINUTE_MILLIS - MINUTES_KEPT, MINUTES_AT_ONCE))
+
+
+def _sum_quarters(database: Database, minute: int) -> None:
+    """Quarters that are over, each in a transaction of its own: whoever is second changes nothing."""
+    for _ in range(SUMMED_AT_ONCE):
+        with database.service() as connection:
+            if not connection.execute(SUM_QUARTER, {"now": minute}).rowcount:
+                return
 
 
 def _drop_tombstones(database: Database, before: int, limit: int) -> int:

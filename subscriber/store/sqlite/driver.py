@@ -36,7 +36,7 @@ READER_CACHE_KIB = 2048
 # kept no more at any length, for they wait for the same disk.
 LONG_LOG_PAGES = 2000
 LARGEST_IDLE_LOG = 64 * 2**20  # bytes; a log that grew behind a long reader is cut to this when it starts anew
-# Statements of every batch size up to LARGEST_STATEMENT_ROWS stay prepared.
+# Statements of every size up to LARGEST_STATEMENT_ROWS, and of the few larger ones, stay prepared.
 PREPARED_STATEMENTS = 256
 
 # Primary result codes (sqlite.org/rescode.html): the low byte of every extended code.

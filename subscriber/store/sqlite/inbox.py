@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from functools import partial
 from typing import TypeVar, cast
 
 from subscriber.model import Attempt, DeadLetter, Decision, Lane, Notification, Outcome, Receipt, Tenant, to_millis
-from subscriber.store import ChannelFact, Clock, Finding, Pruned, Retention, Settling
+from subscriber.store import ChannelFact, Clock, DeadFilter, Finding, Pruned, Retention, Settling
 from subscriber.store.sqlite import leasing, retention, settling
 from subscriber.store.sqlite.admission import Arrival, Work
 from subscriber.store.sqlite.checks import durability, findings
@@ -135,8 +136,15 @@ class SqliteInbox:
     def replay(self, tenant: Tenant, keys: Sequence[bytes]) -> int:
         return retention.replay(tenant, keys, self._run)
 
-    def replay_dead(self, tenant: Tenant | None, reason: str | None) -> int:
-        return retention.replay_dead(tenant, reason, self._readers, self._run)
+    def replay_dead(
+        self,
+        tenant: Tenant | None,
+        reason: str | None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        wanted = DeadFilter(tenant=tenant, reason=reason, since=since, until=until)
+        return retention.replay_dead(wanted, self._readers, self._run)
 
     def erase(self, tenant: Tenant) -> int:
         tenant_id = self._run(partial(retention.mark_gone, tenant))

@@ -31,7 +31,7 @@ NEWEST = "ORDER BY seq DESC LIMIT :scan"
 IN_ORDER = "ORDER BY seq LIMIT :scan"
 FILTER = """
     (:topic IS NULL OR topic = :topic) AND (:source IS NULL OR source = :source)
-    AND (:state IS NULL OR inbox.state = :state)
+    AND (:state IS NULL OR inbox.state = :state) AND (:reason IS NULL OR reason = :reason)
     AND (:since IS NULL OR inbox.received_at >= :since) AND (:until IS NULL OR inbox.received_at < :until)
 """
 # The last number given, also to a row that is gone by now. One writes at a time: smaller ones are committed.
@@ -44,6 +44,7 @@ def known(wanted: RowFilter, limit: int) -> Known:
         "topic": wanted.topic,
         "source": wanted.source,
         "state": wanted.state,
+        "reason": wanted.reason,
         "since": None if wanted.since is None else to_millis(wanted.since),
         "until": None if wanted.until is None else to_millis(wanted.until),
         "limit": limit,
@@ -78,12 +79,13 @@ def window(connection: Connection, wanted: RowFilter, values: Known) -> Window |
     return None if scanned == 0 else Window(scanned, lowest_seq, from_millis(received_at))
 
 
-def looked_up_to(connection: Connection, values: Known) -> int:
-    """The seq up to which a look at what arrived has seen everything."""
+def looked_up_to(connection: Connection, values: Known) -> tuple[int, bool]:
+    """The seq up to which a look at what arrived has seen everything, and whether it ended there by its bound."""
     scanned, highest = connection.execute(
         f"SELECT count(*), max(seq) FROM ({_arrived_seqs(values)})", values
     ).fetchone()
-    return int(values["end"] if scanned < values["scan"] else highest)
+    bounded = scanned >= values["scan"]
+    return int(highest if bounded else values["end"]), bounded
 
 
 def _list(seqs: str, direction: str) -> str:

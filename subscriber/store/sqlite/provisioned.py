@@ -23,6 +23,11 @@ SELECT_SUBSCRIPTION = (
 IN_ORDER = "ORDER BY tenants.name, topic, subscriber, version"
 SUBSCRIPTIONS = f"{SELECT_SUBSCRIPTION} {IN_ORDER}"
 SUBSCRIPTIONS_OF = f"{SELECT_SUBSCRIPTION} AND tenants.name IN (SELECT value FROM json_each(?)) {IN_ORDER}"
+ASTRAY = (
+    f"SELECT {SUBSCRIPTION} FROM subscriptions JOIN tenants ON tenants.id = tenant_id "
+    "WHERE subscriptions.state <> 'active' "
+    "ORDER BY tenants.platform, tenants.name, topic, subscriber, version LIMIT ?"
+)
 SUBSCRIBED = (
     "SELECT name FROM tenants WHERE platform = ? "
     "AND EXISTS (SELECT 1 FROM subscriptions WHERE tenant_id = tenants.id) ORDER BY name"

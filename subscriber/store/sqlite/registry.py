@@ -9,8 +9,10 @@ from typing import Any, TypeVar, cast
 
 from subscriber.model import Tenant, from_millis, to_millis
 from subscriber.store import (
+    AuditRow,
     Census,
     ChannelRow,
+    Counter,
     Fence,
     Gap,
     Passage,
@@ -20,6 +22,7 @@ from subscriber.store import (
     SubscriptionRow,
     TenantRow,
     cells,
+    paging,
 )
 from subscriber.store.absence import absence
 from subscriber.store.sqlite import channels, provisioned
@@ -171,11 +174,25 @@ class SqliteRegistry:
             "UPDATE locks SET until = 0 WHERE name = :name AND holder = :holder", {"name": name, "holder": holder}
         )
 
+    def astray(self, limit: int) -> list[SubscriptionRow]:
+        return [cells.subscription(row) for row in self._read(provisioned.ASTRAY, limit)]
+
+    def count_refused(self, times: int) -> None:
+        self._run(lambda transaction: transaction.count(NOBODY, Counter.REFUSED, times))
+
     def audit(self, actor: str, action: str, detail: str) -> None:
         self._write(
             "INSERT INTO audit (at, actor, action, detail) VALUES (:now, :actor, :action, :detail)",
             {"actor": actor, "action": action, "detail": cells.clipped(detail)},
         )
+
+    def audited(self, limit: int, before: int | None = None) -> list[AuditRow]:
+        rows = self._read(
+            f"SELECT {cells.AUDIT} FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?",
+            paging.LARGEST_SEQ if before is None else before,
+            paging.bounded(limit),
+        )
+        return [cells.audit_row(row) for row in rows]
 
     def _read(self, sql: str, *known: object) -> Sequence[Any]:
         with self._readers.lend() as connection:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from subscriber.model import REPEAT_BYTES, Tenant, to_millis
-from subscriber.store import Clock, Pruned, Retention, TenantState
+from subscriber.store import Clock, DeadFilter, Pruned, Retention, TenantState
+from subscriber.store.paging import MINUTES_KEPT, QUARTER, SUMMED_AFTER, SUMMED_AT_ONCE, died
 from subscriber.store.sqlite.readers import Readers
 from subscriber.store.sqlite.transaction import MINUTE_MILLIS, NOBODY, Transaction
 
@@ -18,7 +19,6 @@ from subscriber.store.sqlite.transaction import MINUTE_MILLIS, NOBODY, Transacti
 STEP_ROWS = 500
 # Dead rows that are looked up at once for a replay.
 PAGE_ROWS = 10_000
-MINUTES_KEPT = 31 * 24 * 60  # charts show a month; what must never fall is in `totals`
 MINUTES_AT_ONCE = 24 * 60
 AUDIT_KEPT_MILLIS = 365 * 24 * 60 * MINUTE_MILLIS  # who did what is asked at the yearly audit
 
@@ -36,6 +36,16 @@ NO_ANCHOR = f"""
 BODIES = "state = 'done' AND body IS NOT NULL AND settled_at < :payload"
 SPENT = f"state = 'done' AND body IS NULL AND settled_at < :horizon AND received_at < :horizon AND {NO_ANCHOR}"
 BURIED = f"state = 'dead' AND settled_at < :dead AND received_at < :horizon AND {NO_ANCHOR}"
+
+SUM_QUARTER = f"""
+    WITH next (quarter) AS (SELECT coalesce(
+        (SELECT max(quarter) + 1 FROM quarters), (SELECT min(minute) / {QUARTER} FROM minutes)))
+    INSERT INTO quarters (quarter, event, count)
+    SELECT quarter, event, sum(count) FROM next CROSS JOIN minutes
+    ON minute >= quarter * {QUARTER} AND minute < (quarter + 1) * {QUARTER}
+    WHERE (quarter + 1) * {QUARTER} <= :now GROUP BY quarter, event
+    UNION ALL SELECT quarter, '', 0 FROM next WHERE (quarter + 1) * {QUARTER} <= :now
+"""
 
 # What succeeded before a row died is not done again; a row that was done is handled anew, all of it.
 REPLAY = """
@@ -55,6 +65,9 @@ class Sweep:
 
     def __call__(self) -> Pruned:
         self._run(_drop_minutes)
+        for _ in range(SUMMED_AT_ONCE):
+            if not self._run(_sum_quarter):
+                break
         spent = self._apply("DELETE FROM inbox", "seq", SPENT, self._limit)
         return Pruned(
             bodies=self._apply("UPDATE inbox SET body = NULL", "seq", BODIES, self._limit),
@@ -98,10 +111,18 @@ def _execute(sql: str, known: dict[str, int], ids: str, transaction: Transaction
 def _drop_minutes(transaction: Transaction) -> int:
     """A day of old minutes, and audit lines nobody will ask for: both are small."""
     transaction.execute("DELETE FROM audit WHERE at < ?", (transaction.now - AUDIT_KEPT_MILLIS,))
+    transaction.execute(
+        "DELETE FROM quarters WHERE quarter < ?", ((transaction.now // MINUTE_MILLIS - MINUTES_KEPT) // QUARTER,)
+    )
     return transaction.execute(
         "DELETE FROM minutes WHERE minute < ? AND minute < (SELECT min(minute) FROM minutes) + ?",
         (transaction.now // MINUTE_MILLIS - MINUTES_KEPT, MINUTES_AT_ONCE),
     ).rowcount
+
+
+def _sum_quarter(transaction: Transaction) -> int:
+    """The first quarter of an hour that is over and not summed. How many rows that made: 0 if there was none."""
+    return transaction.execute(SUM_QUARTER, {"now": transaction.now // MINUTE_MILLIS - SUMMED_AFTER}).rowcount
 
 
 def _drop_tombstones(before: int, limit: int, transaction: Transaction) -> int:
@@ -174,32 +195,33 @@ def _replay_some(tenant: Tenant, keys: Sequence[bytes], transaction: Transaction
     ).rowcount
 
 
-def replay_dead(tenant: Tenant | None, reason: str | None, readers: Readers, run: Run) -> int:
+def replay_dead(wanted: DeadFilter, readers: Readers, run: Run) -> int:
     """See ``Inbox.replay_dead``."""
     with readers.lend() as connection:
         tenants = connection.execute("SELECT id, platform, name FROM tenants ORDER BY id").fetchall()
     return sum(
-        _revive_all(tenant_id, reason, readers, run)
+        _revive_all(tenant_id, wanted, readers, run)
         for tenant_id, platform, name in tenants
-        if tenant is None or tenant == (platform, name)
+        if wanted.tenant is None or wanted.tenant == (platform, name)
     )
 
 
-def _revive_all(tenant_id: int, reason: str | None, readers: Readers, run: Run) -> int:
+def _revive_all(tenant_id: int, wanted: DeadFilter, readers: Readers, run: Run) -> int:
     moved, seq = 0, 0
-    while seqs := _dead_after(tenant_id, seq, reason, readers):
+    while seqs := _dead_after(tenant_id, seq, wanted, readers):
         moved += in_steps(seqs, _revive, run)
         seq = seqs[-1]
     return moved
 
 
-def _dead_after(tenant_id: int, seq: int, reason: str | None, readers: Readers) -> list[int]:
+def _dead_after(tenant_id: int, seq: int, wanted: DeadFilter, readers: Readers) -> list[int]:
     """The tenant's next dead rows behind a given one. A row that dies again meanwhile is not met twice."""
-    known = {"tenant_id": tenant_id, "seq": seq, "reason": reason, "limit": PAGE_ROWS}
+    known = {**died(wanted), "tenant_id": tenant_id, "seq": seq, "limit": PAGE_ROWS}
     with readers.lend() as connection:
         found = connection.execute(
             "SELECT seq FROM inbox INDEXED BY inbox_dead WHERE state = 'dead' AND tenant_id = :tenant_id "
-            "AND seq > :seq AND (:reason IS NULL OR reason = :reason) ORDER BY seq LIMIT :limit",
+            "AND seq > :seq AND (:reason IS NULL OR reason = :reason) "
+            "AND settled_at >= :since AND settled_at < :until ORDER BY seq LIMIT :limit",
             known,
         ).fetchall()
     return [seq for (seq,) in found]

@@ -8,7 +8,7 @@ import pytest
 
 from subscriber.errors import InvalidCursor, StoreUnavailable
 from subscriber.model import Done
-from subscriber.store import RowFilter, Store, cursors
+from subscriber.store import DeadFilter, RowFilter, Store, cursors, paging
 from subscriber.store.cells import ADDED, added
 from subscriber.store.postgres import reports
 from subscriber.store.postgres.database import Database
@@ -128,3 +128,11 @@ def test_counting_looks_at_no_row_that_is_done(url: str, database: Database) -> 
         for ours in ("true", reports.OURS):
             assert "Seq Scan on inbox" not in plan(connection, reports.COUNTS.format(ours=ours), {"ids": [1]})
         assert "Seq Scan on inbox" not in plan(connection, reports.OLDEST.format(ours="true"), {"now": None})
+
+
+def test_counting_by_reason_looks_at_no_row_that_is_not_dead(url: str, database: Database) -> None:
+    fill(url, 20_000)
+    known = {**paging.died(DeadFilter()), "ids": [1]}
+    with database.service() as connection:
+        for candidates in (reports.ALL_DEAD, reports.OUR_DEAD):
+            assert "Seq Scan on inbox" not in plan(connection, reports.BY_REASON.format(candidates=candidates), known)

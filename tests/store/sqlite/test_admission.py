@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from subscriber.model import Notification, Outcome, Receipt, to_millis
-from subscriber.store.sqlite.admission import WARY_BATCHES, Admission, Arrival, Work
+from subscriber.store.sqlite.admission import LARGE_STATEMENTS, WARY_BATCHES, Admission, Arrival, Work
 from subscriber.store.sqlite.driver import Connection, open_writer
 from subscriber.store.sqlite.transaction import LARGEST_STATEMENT_ROWS, Transaction
 from tests.store.making import ACME, OTHER, START, fact, letter, notification, several
@@ -55,6 +55,23 @@ def test_what_is_new_of_several_callers_takes_one_statement(connection: Connecti
     assert stored(connection) == 5
 
 
+@pytest.mark.parametrize("count", [LARGEST_STATEMENT_ROWS, LARGE_STATEMENTS[-1], LARGE_STATEMENTS[0]])
+def test_as_many_as_a_statement_takes_go_in_at_once(connection: Connection, admission: Admission, count: int) -> None:
+    (found,) = outcomes(admission.at_once(connection, NOW, [arrival(*several(count))]))
+    assert found == [Outcome.NEW] * count
+    assert stored(connection) == count + 1
+
+
+def test_what_takes_several_statements_keeps_the_order_of_arrival(
+    connection: Connection, admission: Admission
+) -> None:
+    many = several(LARGE_STATEMENTS[0] + LARGE_STATEMENTS[-1] + LARGEST_STATEMENT_ROWS + 1)
+    (found,) = outcomes(admission.perform(Transaction(connection, NOW), [arrival(*many, many[0])]))
+    assert found == [Outcome.NEW] * len(many) + [Outcome.DUPLICATE]
+    keys = [key for (key,) in connection.execute("SELECT key FROM inbox ORDER BY seq").fetchall()]
+    assert keys[1:] == [notification.key for notification in many]
+
+
 def test_the_statement_counts_what_it_inserts(connection: Connection, admission: Admission) -> None:
     admission.at_once(connection, NOW, [arrival(*several(3))])
     assert connection.execute("SELECT event, count FROM minutes").fetchall() == [("accepted", 4)]
@@ -70,6 +87,7 @@ def test_the_statement_counts_what_it_inserts(connection: Connection, admission:
         [arrival(notification("x")), lambda transaction: None],
         [arrival(*several(LARGEST_STATEMENT_ROWS + 1))],
         [arrival(*several(LARGEST_STATEMENT_ROWS)), arrival(notification("x"))],
+        [arrival(*several(LARGE_STATEMENTS[0] + 1))],
     ],
     ids=[
         "unknown tenant",
@@ -79,6 +97,7 @@ def test_the_statement_counts_what_it_inserts(connection: Connection, admission:
         "beside other work",
         "too many",
         "too many together",
+        "more than the largest statement takes",
     ],
 )
 def test_what_one_statement_cannot_do_is_left_untouched(

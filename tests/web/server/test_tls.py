@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from subscriber.web.server.tls import Certificate
-from tests.web.certificates import pair, replace_pair
+from tests.web.certificates import issue, pair, replace_pair
 
 
 def opened(folder: Path) -> Certificate:
@@ -84,3 +84,30 @@ def test_unusable_files_are_refused_at_the_start(tmp_path: Path) -> None:
 
 def test_old_protocol_versions_are_not_spoken(tmp_path: Path) -> None:
     assert opened(tmp_path).context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_clients_are_asked_for_a_certificate_where_authorities_are_named(tmp_path: Path) -> None:
+    assert opened(tmp_path).context.verify_mode is ssl.CERT_NONE
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_bytes(issue("Root", authority=True).pem)
+    certificate = Certificate(str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"), str(authorities))
+    assert certificate.context.verify_mode is ssl.CERT_OPTIONAL
+    assert [dict(one[0] for one in ca["subject"]) for ca in certificate.context.get_ca_certs()] == [
+        {"commonName": "Root"}
+    ]
+
+
+def test_other_authorities_are_taken_up(tmp_path: Path) -> None:
+    cert, key = replace_pair(tmp_path, "here.example")
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_bytes(issue("Root", authority=True).pem)
+    certificate = Certificate(str(cert), str(key), str(authorities))
+    authorities.write_bytes(issue("Root", authority=True).pem + issue("Another", authority=True).pem)
+    assert certificate.refresh()
+    assert len(certificate.context.get_ca_certs()) == 2
+
+
+def test_authorities_that_cannot_be_read_are_refused_at_the_start(tmp_path: Path) -> None:
+    cert, key = replace_pair(tmp_path, "here.example")
+    with pytest.raises(OSError):
+        Certificate(str(cert), str(key), str(tmp_path / "none.pem"))

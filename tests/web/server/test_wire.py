@@ -195,3 +195,11 @@ def test_what_is_forgotten_is_counted_once(pair: Pair) -> None:
     pair.connection.arrival.feed(b"POST /")
     assert pair.connection.forget() == 6
     assert pair.connection.forget() == 0
+
+
+def test_a_client_that_has_ended_the_connection_is_gone(pair: Pair) -> None:
+    assert not pair.connection.left()
+    pair.client.sendall(b"more")
+    assert not pair.connection.left()
+    pair.client.shutdown(socket.SHUT_WR)
+    assert pair.connection.left()

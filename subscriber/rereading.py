@@ -1,0 +1,35 @@
+"""Reading a dead letter again, after the program has learnt to.
+
+The body is decoded as it was received; what it holds for the letter's tenant is accepted like any delivery, so what
+came in meanwhile by another way is a duplicate. The letter itself stays until it is pruned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from subscriber.errors import NotFound
+from subscriber.model import DeadLetter, Delivery, Notification, Receipt
+from subscriber.platforms import PLATFORMS
+from subscriber.store import Inbox
+
+
+def read_again(letter: DeadLetter, trusted: Collection[str]) -> Sequence[Notification]:
+    """What the codec makes of the body now, for those whom its sender might write to.
+
+    ``trusted``: names of tenants that deliver for others. Raises ``NotFound`` where there is no body or no codec to
+    read it with, ``MalformedDelivery`` if it is still not readable.
+    """
+    if letter.body is None:
+        raise NotFound("this letter has no body: policy refused the delivery unread")
+    codec = PLATFORMS.get(letter.tenant.platform)
+    if codec is None:
+        raise NotFound(f"deliveries of {letter.tenant.platform} cannot be read again one by one")
+    delivery = Delivery(platform=letter.tenant.platform, headers={}, body=letter.body, received_at=letter.buried_at)
+    # Filed under a trusted sender: it could not be seen then for whom it was.
+    return [one for one in codec.decode(delivery) if one.tenant == letter.tenant or letter.tenant.name in trusted]
+
+
+def accept_again(inbox: Inbox, letter: DeadLetter, trusted: Collection[str]) -> list[Receipt]:
+    """Accept what is in it now. Raises as ``read_again``, and what ``Inbox.add`` raises."""
+    return inbox.add(read_again(letter, trusted))
