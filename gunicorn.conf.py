@@ -54,7 +54,7 @@ from prometheus_client import multiprocess  # noqa: E402
 
 from subscriber.services import Services  # noqa: E402
 from subscriber.store import open_store  # noqa: E402
-from subscriber.web.server import Worker  # noqa: E402
+from subscriber.web.server import Worker, hold_stop_signals, let_stop_signals_come  # noqa: E402
 from subscriber.web.server.tls import Certificate  # noqa: E402
 
 wsgi_app = "app:app"
@@ -63,6 +63,7 @@ wsgi_app = "app:app"
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 certfile = settings.tls_cert_file or None  # the worker builds its own context of them, and renews it
 keyfile = settings.tls_key_file or None
+ca_certs = settings.tls_client_ca_file or None
 # Each process listens for itself and the kernel shares connections out. With one listener for all, whichever process
 # wakes first takes them, and a router that keeps connections keeps that process busy alone.
 reuse_port = True
@@ -74,6 +75,8 @@ threads = 12  # no delivery waits in one (web/deferral.py); more only cost the i
 worker_connections = 2000  # per process, idle and slow ones included; an idle one costs a few kilobytes
 # A long body must fit beside others, or it would never be taken at all.
 Worker.in_flight_bytes = max(Worker.in_flight_bytes, 3 * settings.max_body_bytes)
+if settings.pelion:  # one callback of the largest size at a time; a second one comes again after a second
+    Worker.in_flight_bytes += settings.pelion.max_body_bytes
 
 # How long.
 keepalive = 95  # seconds; Cloud Foundry's router reuses a connection for 90 and must be the one to close it
@@ -109,7 +112,7 @@ def on_starting(server: Arbiter) -> None:
             server.exclusive.take_database(settings.sqlite_path)
         open_store(settings.database_url).close()  # its schema fits; each worker opens its own
         if settings.tls:
-            Certificate(settings.tls_cert_file, settings.tls_key_file)
+            Certificate(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
         shutil.rmtree(metrics_folder, ignore_errors=True)
         metrics_folder.mkdir(mode=0o700)
     except SettingsError as error:
@@ -121,6 +124,7 @@ def on_starting(server: Arbiter) -> None:
     except OSError as error:
         refuse(f"cannot start: {error}")
     _allow_files(worker_connections + OTHER_FILES)
+    os.register_at_fork(after_in_parent=let_stop_signals_come)
 
 
 def _allow_files(wanted: int) -> None:
@@ -135,6 +139,11 @@ def when_ready(server: Arbiter) -> None:
     gc.collect()
     gc.freeze()
     logger.info("serving on %s", bind, extra={"action": "serve", "workers": workers, "tls": settings.tls})
+
+
+def pre_fork(server: Arbiter, worker: Worker) -> None:
+    """A process that is told to stop while it is being made shall hear it."""
+    hold_stop_signals()
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:

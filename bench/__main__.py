@@ -7,7 +7,18 @@ import sys
 
 from bench import wrk
 
-NAMES = ("accept", "keys", "handling", "memory", "register")
+NAMES = (
+    "accept",
+    "keys",
+    "pages",
+    "handling",
+    "memory",
+    "register",
+    "channels",
+    "pelion",
+    "pelion_socket",
+    "realtime",
+)
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from subscriber import services
 from subscriber.intake import Intake
 from subscriber.model import MINDSPHERE, DeadLetter, Notification, Outcome, Receipt, to_millis
 from subscriber.settings import Settings
+from subscriber.store import ChannelFact
 from subscriber.store.sqlite.admission import Admission, Arrival
 from subscriber.store.sqlite.driver import open_writer
 from subscriber.store.sqlite.transaction import Transaction
@@ -36,7 +37,12 @@ class Known:
 class Nothing:
     """Stores nothing and says it was new."""
 
-    def submit(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> Known:
+    def submit(
+        self,
+        notifications: Sequence[Notification],
+        dead_letters: Sequence[DeadLetter] = (),
+        facts: Sequence[ChannelFact] = (),
+    ) -> Known:
         return Known([Receipt(each.tenant, each.key, Outcome.NEW) for each in notifications])
 
 
@@ -48,13 +54,18 @@ class OneByOne:
         self._path = path
         self._own = threading.local()
 
-    def submit(self, notifications: Sequence[Notification], dead_letters: Sequence[DeadLetter] = ()) -> Known:
+    def submit(
+        self,
+        notifications: Sequence[Notification],
+        dead_letters: Sequence[DeadLetter] = (),
+        facts: Sequence[ChannelFact] = (),
+    ) -> Known:
         if not hasattr(self._own, "connection"):
             self._own.connection = open_writer(self._path, lock_wait_seconds=5.0)
         connection = self._own.connection
         connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(connection, to_millis(services.utc_now()))
-        (receipts,) = Admission().perform(transaction, [Arrival(notifications, dead_letters)])
+        (receipts,) = Admission().perform(transaction, [Arrival(notifications, dead_letters, facts)])
         transaction.write_counters()
         connection.execute("COMMIT")
         return Known(cast(list[Receipt], receipts))

@@ -54,8 +54,8 @@ class World:
     def piam_url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/{{tenant}}.piam"
 
-    def token(self) -> str:
-        """A delivery token, good for an hour."""
+    def token(self, **more: object) -> str:
+        """A delivery token, good for an hour; ``more`` claims add to it or replace."""
         now = int(time.time())
         claims = {
             "iss": self.piam_url.replace("{tenant}", "core") + "/oauth/token",
@@ -66,7 +66,7 @@ class World:
             "iat": now,
             "exp": now + 3600,
         }
-        return jwt.encode(claims, self._key, "RS256", {"kid": "bench"})
+        return jwt.encode({**claims, **more}, self._key, "RS256", {"kid": "bench"})
 
     def environ(self, folder: Path, **more: str) -> dict[str, str]:
         return dict(os.environ) | {
@@ -130,11 +130,7 @@ class Web:
 
     def cpu_seconds(self) -> float:
         """Processor time of the web processes so far, in user and system mode."""
-        ticks = 0
-        for pid in self.processes:
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(cpu_seconds(pid) for pid in self.processes)
 
     def stop(self) -> None:
         self._child.send_signal(signal.SIGTERM)
@@ -148,6 +144,12 @@ def web(application: str, environ: Mapping[str, str]) -> Iterator[Web]:
         yield server
     finally:
         server.stop()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far, in user and system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mib(pid: int) -> float:

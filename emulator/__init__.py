@@ -15,7 +15,7 @@ Reading order
     ledger      messages and their deliveries: what was published, attempted, acknowledged
     identity    signing keys, their rotation, tokens
     mindsphere/ MindSphere: Message Broker, Token Manager, key servers, gateway, delivery
-    cumulocity/ Cumulocity: tenants with their devices, Notification 2.0
+    cumulocity/ Cumulocity: tenants with their devices, Notification 2.0, real-time notifications
     pelion/     Pelion Device Management: callbacks, WebSockets, long polls, devices
     control     ``/_control/…``: what a rehearsal needs and no platform offers
     addressing  whose verb it is: ``platform/tenant``

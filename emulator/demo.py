@@ -1,8 +1,9 @@
 """The first minute: emulated platforms deliver a burst to the service, and the books are checked.
 
 ``python -m emulator.demo [--once]``. Starts the emulator and the service on loopback, subscribes three tenants of
-MindSphere and the two of Cumulocity, publishes to MindSphere's topics with a fifth of the deliveries repeated and out
-of order, lets Cumulocity's devices raise alarms and events, and says what happened.
+MindSphere and the two of Cumulocity, registers Pelion's three WebSocket channels, publishes to MindSphere's topics
+with a fifth of the deliveries repeated and out of order, lets Cumulocity's devices raise alarms and events and
+Pelion's report values, has one tenant told in real time over SmartREST too, and says what happened.
 With ``--once`` the service is also stopped and started in the middle; the last line is the books as JSON, and the
 exit code is 0 only if they are even. Everything lives in ``var/demo``, which each start empties.
 """
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emulator.balance import Balance, balance
+from emulator.cumulocity.realtime.rehearsal import as_stored
 from emulator.processes import Failed, Program, Receiver, answers, call, command, wait_until
 
 FOLDER = Path("var/demo")
@@ -40,9 +42,13 @@ TOPICS = (
 CUMULOCITY_COUNT = 20  # alarms and events a tenant
 CUMULOCITY_TENANTS = ("cumulocity/t123", "cumulocity/t124")
 CUMULOCITY_TOPICS = ("alarms", "events")
+CUMULOCITY_REPORTS = (*CUMULOCITY_TOPICS, "measurements")  # the last one in real time only
 CUMULOCITY_SUBSCRIPTIONS = [
     {"name": "demo", "subscriber": "service", "context": "tenant", "apis": [*CUMULOCITY_TOPICS]},
 ]
+PELION_COUNT = 20  # values and registrations a channel
+PELION_CHANNELS = ("pelion/cellar", "pelion/gates", "pelion/mill")
+PELION_TOPICS = ("notifications", "registrations")
 START_SECONDS = 40.0
 BURST_SECONDS = 90.0
 
@@ -85,13 +91,15 @@ class Demo:
         with interruptible():
             self._start_emulator()
             self._start_service()
-            self._say("subscribing five tenants")
+            self._say("subscribing five tenants, registering three channels")
             command(["register", "--apply", "--json"], self._environ)
             wait_until("the Cumulocity consumers", self._connected, START_SECONDS)
-            self._publish(COUNT // 2, CUMULOCITY_COUNT // 2)
+            self._publish(COUNT // 2, CUMULOCITY_COUNT // 2, PELION_COUNT // 2)
             if once:
                 self._restart_in_the_middle()
-            self._publish(COUNT - COUNT // 2, CUMULOCITY_COUNT - CUMULOCITY_COUNT // 2)
+            self._publish(
+                COUNT - COUNT // 2, CUMULOCITY_COUNT - CUMULOCITY_COUNT // 2, PELION_COUNT - PELION_COUNT // 2
+            )
             self._settle()
         books = self._books()
         self._show(books)
@@ -126,6 +134,7 @@ class Demo:
             "DATABASE_URL": f"sqlite:///{FOLDER}/subscriber.db",
             "FORWARD_URL": self._receiver.url,
             "C8Y_SUBSCRIPTIONS": json.dumps(CUMULOCITY_SUBSCRIPTIONS),
+            "C8Y_REALTIME": json.dumps(call(self._emulator + "/_control/credentials")["cumulocity"]["realtime"]),
         }
 
     def _start_service(self) -> None:
@@ -148,9 +157,10 @@ class Demo:
         """What Cumulocity publishes before its consumers have been there is nobody's."""
         topics = call(self._emulator + "/_control/cumulocity/topics")["items"]
         clients = [int(consumer["clients"]) for topic in topics for consumer in topic["consumers"]]
-        return sum(clients) == len(CUMULOCITY_TENANTS)
+        sessions = call(self._emulator + "/_control/cumulocity/sessions")["items"]
+        return sum(clients) == len(CUMULOCITY_TENANTS) and any(session["held"] for session in sessions)
 
-    def _publish(self, count: int, cumulocity_count: int) -> None:
+    def _publish(self, count: int, cumulocity_count: int, pelion_count: int) -> None:
         world = call(self._emulator + "/_control/credentials")["mindsphere"]
         tenants = [world["host_tenant"], *world["user_tenants"]][:3]
         self._say(f"publishing {count} messages to each of {len(tenants)} tenants and {len(TOPICS)} topics")
@@ -161,10 +171,10 @@ class Demo:
                     self._emulator + "/_control/publish",
                     document | {"duplicate": DUPLICATE, "reorder": REORDER},
                 )
-        for tenant in CUMULOCITY_TENANTS:
-            for topic in CUMULOCITY_TOPICS:
-                document = {"tenant": tenant, "topic": topic, "count": cumulocity_count}
-                call(self._emulator + "/_control/publish", document)
+        others = [(tenant, topic, cumulocity_count) for tenant in CUMULOCITY_TENANTS for topic in CUMULOCITY_REPORTS]
+        others += [(tenant, topic, pelion_count) for tenant in PELION_CHANNELS for topic in PELION_TOPICS]
+        for tenant, topic, number in others:
+            call(self._emulator + "/_control/publish", {"tenant": tenant, "topic": topic, "count": number})
 
     def _ledger(self) -> dict[str, int]:
         return dict(call(self._emulator + "/_control/ledger"))
@@ -181,7 +191,7 @@ class Demo:
 
     def _books(self) -> Balance:
         rows = command(["inbox", "list", "--limit", "100000", "--json"], self._environ)
-        return balance(all_items(self._emulator), rows, self._receiver.effects)
+        return balance(map(as_stored, all_items(self._emulator)), rows, self._receiver.effects)
 
     def _show(self, books: Balance) -> None:
         (counts,) = command(["inbox", "counts", "--json"], self._environ)

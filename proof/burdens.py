@@ -25,7 +25,7 @@ SLOW_SECONDS = 45.0  # the server's own deadlines are 10 s for a header block an
 ORDINARY = 20  # deliveries beside slow callers
 ORDINARY_SECONDS = 10.0  # for each; milliseconds on a quiet machine
 BOMB_SECONDS = 20.0
-# Bodies are limited to 10 MiB; the worst of them, millions of empty objects, takes some forty times its size as values.
+# Of bodies limited to 10 MiB the worst, millions of empty objects, takes some forty times its size as values.
 PEAK_MIB = 1024
 
 

@@ -13,10 +13,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from tests.signing import KeyServer, bearer, broker_claims, jwk, mint
-from tests.web.serving import Server, get, post, serving
+from tests.web.serving import START_SECONDS, Server, get, post, serving
 
 PATH = "/notifications/mindsphere"
 TOPIC = "mdsp.core.assetmanagement.v1.pubsub.asset.ext.notification"
@@ -24,6 +24,7 @@ CLIENT_SECRET, METRICS_TOKEN, API_KEY, PAYLOAD = "c4nary-client", "c4nary-metric
 CANARY = b"c4nary"
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 HEALTH = get("/health", "Connection: close")
+WORKERS = 2  # processes of the server
 NO_END = b"\r\nHTTP/1.1 000 "
 ANSWERS_SECONDS = 20.0  # for all answers on a connection; longer than any deadline of the server for a header block
 
@@ -86,9 +87,13 @@ class Front:
 
     def stored(self) -> set[str]:
         """Names of all assets that were admitted."""
+        return set(self.stored_rows())
+
+    def stored_rows(self) -> list[str]:
+        """The same, one for each row."""
         with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as database:
             rows = database.execute("SELECT body FROM inbox WHERE topic = ?", (TOPIC,)).fetchall()
-        return {json.loads(row[0])["asset"]["id"] for row in rows}
+        return [json.loads(row[0])["asset"]["id"] for row in rows]
 
     def metrics(self) -> bytes:
         return self.server.ask(get("/metrics", f"Authorization: Bearer {METRICS_TOKEN}")).body
@@ -119,8 +124,14 @@ def front(folder: Path) -> Iterator[Front]:
             "MDSP_KEY_STORE_CLIENT_SECRET": CLIENT_SECRET,
             "MDSP_OS_VM_APP_NAME": "alarmapi",
             "MDSP_OS_VM_APP_VERSION": "v1.4.2",
+            "WEB_CONCURRENCY": str(WORKERS),
             "METRICS_TOKEN": METRICS_TOKEN,
             "PELION_CHANNELS": json.dumps(channels),
         }
         with serving(folder, app="app:app", **variables) as server:
-            yield Front(server, keys, folder / "inbox.db")
+            started = Front(server, keys, folder / "inbox.db")
+            give_up_at = monotonic() + START_SECONDS
+            while len(started.workers()) < WORKERS:  # one of them listens already
+                assert monotonic() < give_up_at, "a process of the server does not start"
+                sleep(0.05)
+            yield started

@@ -17,7 +17,7 @@ from pathlib import Path
 from proof.report import Chapter
 from proof.targets import TARGETS, Target
 
-INPUTS = 300_000  # of each target
+INPUTS = 200_000  # of each target
 INPUT_BYTES = 4096  # several times the largest sample; longer ones are the requests' chapter
 INPUT_SECONDS = 5  # of one input, on a busy machine; ordinary ones take microseconds
 MEMORY_MIB = 512  # of the process with all its modules, a tenth of it before the first input

@@ -1,4 +1,4 @@
-"""Four days of outage, rehearsed: the emulator's clock leaps over them, then what waited is delivered. And five days."""
+"""Four days of outage, rehearsed: the emulator's clock leaps over them, then delivers what waited. And five days."""
 
 from __future__ import annotations
 

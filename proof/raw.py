@@ -77,7 +77,7 @@ CHUNKS = (
     ("an underscore in a size", b"0_5\r\n{all}\r\n0\r\n\r\n", False),
     ("a blank before a size", b" 5\r\n{all}\r\n0\r\n\r\n", False),
     ("no size", b"\r\n{all}\r\n0\r\n\r\n", False),
-    ("a size beyond all limits", b"ffffffffffffffffffff\r\n" + b" " * LIMIT + b"{all}\r\n0\r\n\r\n", False),
+    ("a size beyond all limits", b"ffffffffffffffffffff\r\n" + b" " * (LIMIT + 4096) + b"{all}\r\n0\r\n\r\n", False),
     ("a chunk longer than it says", b"5\r\n{all}more\r\n0\r\n\r\n", False),
     ("a chunk without its end", b"5\r\n{all}0\r\n\r\n", False),
     ("a bare LF behind a chunk", b"5\r\n{all}\n0\r\n\r\n", False),

@@ -1,6 +1,7 @@
 """When a certificate file ends: asked by `check`, so that a renewal which failed is noticed in time.
 
-Only reads the file that the service itself shows to callers; whether anybody trusts it is for callers to say.
+Reads the file that the service itself shows to callers; whether anybody trusts it is for callers to say. And the
+file of authorities whose clients the service believes, so that they can be compared with published fingerprints.
 X.509: RFC 5280, section 4.1.2.5 (validity).
 """
 
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA1
 
 from subscriber.store import Finding
 
@@ -25,6 +27,16 @@ def expires_at(path: str) -> datetime:
     with Path(path).open("rb") as file:
         chain = x509.load_pem_x509_certificates(file.read(MAX_FILE_BYTES))
     return min(certificate.not_valid_after_utc for certificate in chain)
+
+
+def fingerprints(path: str) -> dict[str, datetime]:
+    """The end of each certificate in a PEM file, by its SHA-1 fingerprint: hexadecimal pairs with colons.
+
+    SHA-1 because that is what is published; it names a certificate here and proves nothing. Raises as above.
+    """
+    with Path(path).open("rb") as file:
+        found = x509.load_pem_x509_certificates(file.read(MAX_FILE_BYTES))
+    return {one.fingerprint(SHA1()).hex(":").upper(): one.not_valid_after_utc for one in found}
 
 
 def finding(path: str, now: datetime) -> Finding:

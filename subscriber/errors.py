@@ -13,6 +13,7 @@
     │   └── Overloaded                more bytes in flight than this process may hold
     ├── NotFound                 404  no such row, or not yours: the two look alike
     ├── InvalidCursor            400  not a place in a list that this store has given
+    ├── InvalidParameter         400  a query parameter that is unknown, doubled or not as described
     ├── LeaseLost                     the row is no longer this attempt's: another has it, or it was settled
     ├── OutOfTime                     a transactional handler took longer than its transaction may
     ├── PlatformRefused               a platform said no, and will say so again
@@ -148,6 +149,13 @@ class InvalidCursor(SubscriberError):
     status = 400
 
 
+class InvalidParameter(SubscriberError):
+    """A question asked in a way that cannot be understood; the text names the parameter, never its value."""
+
+    reason = "parameter"
+    status = 400
+
+
 class LeaseLost(SubscriberError):
     """The attempt holds its row no longer: its lease ran out and another has it, or it is settled."""
 
@@ -161,14 +169,25 @@ class OutOfTime(SubscriberError):
 
 
 class PlatformRefused(SubscriberError):
-    """A platform answered no. ``upstream_status`` is its HTTP status."""
+    """A platform answered no. ``upstream_status`` is its HTTP status.
+
+    ``retry_after_seconds``: asking again sooner is of no use; None where nothing is known of that.
+    """
 
     reason = "platform_refused"
     status = 502
 
-    def __init__(self, detail: str = "", *, reason: str | None = None, upstream_status: int) -> None:
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        reason: str | None = None,
+        upstream_status: int,
+        retry_after_seconds: int | None = None,
+    ) -> None:
         super().__init__(detail, reason=reason)
         self.upstream_status = upstream_status
+        self.retry_after_seconds = retry_after_seconds
 
 
 class PlatformUnavailable(SubscriberError):

@@ -46,6 +46,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._lock = threading.Lock()
+        self._refused = 0  # not taken yet
         self._channels = _Channels()
         self._watched: list[Collector] = [self._channels]
         # platform: the four of the contract; outcome: accepted, duplicate, dead_letter
@@ -61,6 +63,8 @@ class Metrics:
         self._frames = self._counter("channel_frames", "frames stored and acknowledged", "platform", "outcome")
         # reason: slugs of subscriber.errors and of channels
         self._lost = self._counter("channel_losses", "connections that ended or failed", "platform", "reason")
+        # reason: answer_lost, session_lost
+        self._gaps = self._counter("channel_gaps", "times in which something may be missed", "platform", "reason")
 
     def delivered(self, platform: str, outcome: str, seconds: float) -> None:
         """A delivery was acknowledged, ``seconds`` after its request was parsed."""
@@ -70,6 +74,14 @@ class Metrics:
     def refused(self, platform: str, reason: str) -> None:
         """A delivery was not acknowledged."""
         self._refusals.child(platform, reason).inc()
+        with self._lock:
+            self._refused += 1
+
+    def take_refused(self) -> int:
+        """How many deliveries this process has refused since it was last asked, for the store's counters."""
+        with self._lock:
+            taken, self._refused = self._refused, 0
+        return taken
 
     def on_settled(self, platform: str, outcome: str) -> None:
         """An attempt ended; the dispatcher's observer."""
@@ -87,6 +99,10 @@ class Metrics:
         """A channel's connection ended, or could not be made."""
         self._lost.child(platform, reason).inc()
 
+    def channel_gap(self, platform: str, reason: str) -> None:
+        """A channel may have missed what was published for a while."""
+        self._gaps.child(platform, reason).inc()
+
     def watch_channels(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         """Show how many channels there are by platform and state, as of when someone asks for metrics."""
         self._channels.read = counts
@@ -94,6 +110,10 @@ class Metrics:
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A gauge whose value is read when someone asks for metrics. Without a value if that raises one of ours."""
         self._watched.append(_Watched(f"{PREFIX}_{name}", meaning, read))
+
+    def watch_platforms(self, name: str, meaning: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """The same with a value for each platform: ``read`` returns them by its name."""
+        self._watched.append(_WatchedPlatforms(f"{PREFIX}_{name}", meaning, read))
 
     def render(self) -> bytes:
         """All metrics as text, see ``CONTENT_TYPE``."""
@@ -148,6 +168,21 @@ class _Watched(Collector):
             yield GaugeMetricFamily(*self._family, value=self._read())
         except SubscriberError:
             return  # the store is away: an absent value says so better than an old one
+
+
+class _WatchedPlatforms(Collector):
+    def __init__(self, name: str, meaning: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._family = (name, meaning)
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(*self._family, labels=("platform",))
+        try:
+            for platform, value in self._read().items():
+                family.add_metric((platform,), value)
+        except SubscriberError:
+            return  # as above
+        yield family
 
 
 class _Channels(Collector):

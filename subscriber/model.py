@@ -19,11 +19,12 @@ CUMULOCITY = "cumulocity"
 SMARTREST = "smartrest"
 PELION = "pelion"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_millis(moment: datetime) -> int:
     """Whole milliseconds since 1970 of an aware datetime, rounded down."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+    return (moment - EPOCH) // MILLISECOND
 
 
 def from_millis(millis: int) -> datetime:
@@ -69,6 +70,7 @@ class Claims:
     scopes: frozenset[str]
     person: bool  # a user's token, not a program's
     expires_at: datetime
+    user_name: str = ""  # what a person is called there; empty for programs
 
 
 class Identity(StrEnum):

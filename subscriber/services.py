@@ -11,20 +11,22 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from subscriber.access import DeliveryRules
+from subscriber.access import DeliveryRules, ReadingRules
+from subscriber.callbacks import Callbacks
 from subscriber.credentials import Credentials
 from subscriber.errors import KeysUnavailable, SubscriberError
 from subscriber.intake import Gate, Intake
 from subscriber.keys import KeySource, fetch_keys
 from subscriber.metrics import Metrics, serve_metrics
-from subscriber.model import CUMULOCITY, MINDSPHERE
+from subscriber.model import CUMULOCITY, MINDSPHERE, PELION, SMARTREST
+from subscriber.people import People
 from subscriber.settings import BROKER_RETENTION_DAYS, MindSphereSettings, Settings
 from subscriber.store import Retention, Store, TenantState, open_store
 from subscriber.tokens import Verifier
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from subscriber.channels.runner import Line
     from subscriber.cumulocity.directory import Directory
     from subscriber.cumulocity.residence import Residence
+    from subscriber.pelion import Desk
     from subscriber.platform_client import Clients
     from subscriber.provisioning import Provisioning
     from subscriber.sinks import Forward, Publish
@@ -59,7 +62,9 @@ class Services:
     store: Store
     metrics: Metrics
     intake: Intake
+    callbacks: Callbacks | None = None  # None: Pelion is off
     credentials: Credentials | None = None  # None: MindSphere is off
+    people: People | None = None  # None: nobody's tokens are known, so API and console are off
 
     def beat(self, stop: threading.Event) -> None:
         """Say every minute that deliveries are accepted here; every web process does, beside its requests."""
@@ -104,7 +109,10 @@ class Services:
                 stack.enter_context(provisioning.running())
             if residence:
                 stack.enter_context(residence.running())
-            if lines := self._channel_lines(directory):
+            pelion = self._pelion(stop)
+            if pelion:
+                stack.enter_context(pelion.upkeep.running())
+            if lines := [*self._channel_lines(directory), *self._pelion_lines(pelion)]:
                 from subscriber.channels.runner import running
 
                 stack.enter_context(running(lines, self.store, self.metrics, utc_now, stop))
@@ -112,14 +120,44 @@ class Services:
 
     def _channel_lines(self, directory: Directory | None) -> list[Line]:
         """The long-lived connections of each platform that has some."""
-        cumulocity = self.settings.cumulocity
+        cumulocity, lines = self.settings.cumulocity, self._realtime_lines(directory)
         if cumulocity is None or directory is None or not cumulocity.subscriptions:
-            return []
+            return lines
         from subscriber.channels.cumulocity import line
         from subscriber.cumulocity.wanted import Wanted
 
         wanted = Wanted(cumulocity, directory, self.store.registry)
-        return [line(wanted, wanted.refused)]
+        return [line(wanted, wanted.refused), *lines]
+
+    def _realtime_lines(self, directory: Directory | None) -> list[Line]:
+        """Conversations of Cumulocity real-time, where some are configured."""
+        cumulocity, realtime = self.settings.cumulocity, self.settings.realtime
+        if cumulocity is None or directory is None or not realtime:
+            return []
+        from subscriber.channels.realtime import line
+        from subscriber.cumulocity.conversing import Conversing
+
+        conversing = Conversing(cumulocity.base_url, realtime, directory, self.store.registry)
+        return [line(conversing, conversing.refused)]
+
+    def _pelion(self, stop: threading.Event) -> Desk | None:
+        """Pelion's channels and what they observe; None where it is off."""
+        from subscriber.pelion import open_desk
+
+        if self.settings.pelion is None:
+            return None
+        gap = partial(self.metrics.channel_gap, PELION, "channel_removed")
+        return open_desk(self.settings, self.store, gap, stop=stop, clock=utc_now)
+
+    def _pelion_lines(self, desk: Desk | None) -> list[Line]:
+        """WebSocket channels, where some are configured."""
+        if self.settings.pelion is None or desk is None:
+            return []
+        from subscriber.channels.pelion import line
+        from subscriber.pelion.wanted import Book, Wanted
+
+        wanted = Wanted(self.settings.pelion.channels, self.store.registry)
+        return [line(wanted, Book(desk.standing, self.store.registry))] if wanted.configured else []
 
     def _sinks(self) -> list[Forward | Publish]:
         """Where every routed notification is handed on to."""
@@ -168,6 +206,7 @@ class Services:
     def _platform_clients(self, stop: threading.Event, directory: Directory | None) -> Clients:
         """What handlers read platforms with; one gateway a platform, so that its tokens are shared."""
         from subscriber.cumulocity import open_gateway as open_service_gateway
+        from subscriber.pelion import open_gateway as open_pelion_gateway
         from subscriber.platform_client import Clients, Gateway
         from subscriber.token_manager import open_gateway
 
@@ -176,7 +215,9 @@ class Services:
         if mindsphere is not None:
             gateways[MINDSPHERE] = open_gateway(mindsphere, stop=stop)
         if cumulocity is not None and directory is not None:
-            gateways[CUMULOCITY] = open_service_gateway(cumulocity, directory, stop=stop)
+            gateways[CUMULOCITY] = gateways[SMARTREST] = open_service_gateway(cumulocity, directory, stop=stop)
+        if self.settings.pelion is not None:
+            gateways[PELION] = open_pelion_gateway(self.settings.pelion, stop=stop)
         return Clients(gateways, self.store.registry)
 
     def _heartbeat(self) -> None:
@@ -190,6 +231,8 @@ class Services:
             )
         if self.credentials is not None:
             self.credentials.see()
+        if refused := self.metrics.take_refused():
+            self.store.registry.count_refused(refused)
 
     def _prune(self) -> None:
         """Forget what retention allows, unless another process is at it."""
@@ -223,15 +266,31 @@ def build(settings: Settings) -> Services:
     store = open_store(settings.database_url)
     metrics = Metrics()
     gates = {MINDSPHERE: mindsphere_gate(settings.mindsphere, metrics)} if settings.mindsphere else {}
-    if settings.mindsphere:
-        watch_registration(store, metrics)
+    if provisioned := provisioned_platforms(settings):
+        watch_registration(store, metrics, provisioned)
     return Services(
         settings=settings,
         store=store,
         metrics=metrics,
         intake=Intake(store.inbox, gates, utc_now),
+        callbacks=pelion_callbacks(settings, store),
         credentials=mindsphere_credentials(settings.mindsphere, store, metrics) if settings.mindsphere else None,
+        people=people(settings, gates.get(MINDSPHERE), store, metrics),
     )
+
+
+def provisioned_platforms(settings: Settings) -> list[str]:
+    """Platforms that are on and whose tenants come and go by themselves."""
+    return [name for name, on in ((MINDSPHERE, settings.mindsphere), (CUMULOCITY, settings.cumulocity)) if on]
+
+
+def pelion_callbacks(settings: Settings, store: Store) -> Callbacks | None:
+    """Who may call back for Pelion's channels, by the settings; None where there are none."""
+    pelion = settings.pelion
+    if pelion is None:
+        return None
+    demanded = pelion.client_cn if settings.tls_client_ca_file or pelion.subject_header else None
+    return Callbacks(store.inbox, store.registry, pelion.channels, utc_now, client_cn=demanded)
 
 
 def mindsphere_gate(settings: MindSphereSettings, metrics: Metrics) -> Gate:
@@ -247,6 +306,39 @@ def mindsphere_gate(settings: MindSphereSettings, metrics: Metrics) -> Gate:
             allowed_callers=frozenset(settings.allowed_callers),
             own_client_id=settings.client_id,
         ),
+    )
+
+
+OTHER_ISSUER = "other"  # names the one zone of AUTH_ISSUER
+
+
+def people(settings: Settings, gate: Gate | None, store: Store, metrics: Metrics) -> People | None:
+    """Who may read and operate, by the settings; None where no issuer of tokens is known.
+
+    ``gate`` is MindSphere's: who delivers and who reads share its keys.
+    """
+    mindsphere = settings.mindsphere
+    if settings.auth_issuer:
+        verifier = other_verifier(settings.auth_issuer, settings.auth_keys_url, metrics)
+        host, zones = settings.auth_host_tenant, frozenset({OTHER_ISSUER})
+    elif mindsphere is not None and gate is not None:
+        verifier, host, zones = gate.verifier, mindsphere.host_tenant, gate.zones
+    else:
+        return None
+    rules = ReadingRules(
+        app=settings.app_name,
+        host_tenant=host,
+        zones=zones,
+        own_zones=not settings.auth_issuer,
+        aliases={alias.tenant: alias.name for alias in settings.tenant_aliases},
+    )
+    return People(verifier, rules, store.registry)
+
+
+def other_verifier(issuer: str, keys_url: str, metrics: Metrics) -> Verifier:
+    """For an issuer that is not the platform's: it has one zone, whatever that is called."""
+    return Verifier(
+        lambda _zone: issuer, lambda _zone: keys_url, source=lambda url: KeySource(url, fetch=counted(metrics))
     )
 
 
@@ -274,22 +366,25 @@ class Tally:
         return self._counts.get(name, 0)
 
 
-def watch_registration(store: Store, metrics: Metrics) -> None:
+def watch_registration(store: Store, metrics: Metrics, platforms: Sequence[str]) -> None:
     """Metrics of subscriptions and tenants, which live in the store: every process can show them."""
+    tallies = {platform: Tally(partial(store.registry.tally, platform)) for platform in platforms}
 
-    tally = Tally(lambda: store.registry.tally(MINDSPHERE))
+    def counts(name: str) -> dict[str, float]:
+        return {platform: tally.count(name) for platform, tally in tallies.items()}
 
-    def reconciled_at() -> float:
-        last = store.registry.census(MINDSPHERE).reconciled_at
-        return 0.0 if last is None else last.timestamp()
+    def reconciled_at() -> dict[str, float]:
+        read = {platform: store.registry.census(platform).reconciled_at for platform in platforms}
+        return {platform: 0.0 if at is None else at.timestamp() for platform, at in read.items()}
 
     for state in ("active", "failed", "stale"):
         name = f"subscriptions_{state}"
-        metrics.watch(name, f"subscriptions that are {state}", partial(tally.count, name))
+        metrics.watch_platforms(name, f"subscriptions that are {state}", partial(counts, name))
     for state in (TenantState.ACTIVE, TenantState.LEAVING, TenantState.GONE):
         name = f"tenants_{state}"
-        metrics.watch(name, f"tenants that are {state}", partial(tally.count, name))
-    metrics.watch("reconciled_timestamp_seconds", "when every subscription was last in place", reconciled_at)
+        metrics.watch_platforms(name, f"tenants that are {state}", partial(counts, name))
+    meaning = "when every subscription was last in place"
+    metrics.watch_platforms("reconciled_timestamp_seconds", meaning, reconciled_at)
 
 
 def counted(metrics: Metrics) -> Callable[[str], bytes]:

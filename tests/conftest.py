@@ -12,7 +12,7 @@ settings.register_profile("product", deadline=None, suppress_health_check=[Healt
 settings.load_profile("product")
 
 OURS = ("MDSP_", "DATABASE_", "TLS_", "FORWARD_", "RETRY_", "METRICS_", "WORKER_", "VCAP_", "ALLOW_")
-OURS += ("PUBLIC_", "NGROK_", "AMQP_", "C8Y_", "CF_INSTANCE_")
+OURS += ("PUBLIC_", "NGROK_", "AMQP_", "C8Y_", "PELION_", "CF_INSTANCE_")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from subscriber.cli import commands
-from subscriber.settings import CumulocitySettings, MindSphereSettings, Settings, declared, default_of
+from subscriber.settings import CumulocitySettings, MindSphereSettings, PelionSettings, Settings, declared, default_of
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -21,7 +21,7 @@ README = Path(__file__).parent.parent / "README.md"
 def settings_table() -> str:
     """One line a setting: variable, default, meaning."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for kind in (Settings, MindSphereSettings, CumulocitySettings):
+    for kind in (Settings, MindSphereSettings, CumulocitySettings, PelionSettings):
         for field, variable in declared(kind).items():
             lines.append(f"| `{variable.name}` | {_default(default_of(kind, field))} | {variable.help} |")
     return "\n".join(lines)

@@ -1,14 +1,16 @@
-"""Who may deliver, and for whom."""
+"""Who may deliver and for whom, who may read and what."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from subscriber.access import DeliveryRules
+from subscriber.access import DeliveryRules, ReadingRules
 from subscriber.errors import Forbidden
-from subscriber.model import Claims
+from subscriber.model import Claims, Tenant
 
 RULES = DeliveryRules(
     required_scopes=frozenset({"alarmapi.notify"}),
@@ -138,3 +140,76 @@ def test_a_delivery_that_does_not_list_the_caller_s_tenant_is_refused(tenant: st
     with pytest.raises(Forbidden) as caught:
         RULES.for_tenants(claims(tenant=tenant), listed)
     assert caught.value.reason == "tenant"
+
+
+def reading(**changes: Any) -> ReadingRules:
+    plain = {
+        "app": "alarmapi",
+        "host_tenant": "acmeop",
+        "zones": frozenset({"core", "acmeop"}),
+        "own_zones": True,
+        "aliases": {Tenant("cumulocity", "t1234"): "custaa", Tenant("pelion", "fleet"): "custbb"},
+    }
+    return ReadingRules(**{**plain, **changes})
+
+
+def reader_claims(tenant: str = "custaa", *, scopes: str = "alarmapi.read", **changes: Any) -> Claims:
+    return replace(claims(tenant=tenant, scopes=frozenset(scopes.split(","))), **changes)
+
+
+def test_a_reader_sees_its_own_tenant_and_those_that_its_name_is_an_alias_for() -> None:
+    who = reading().reader(reader_claims())
+    assert who.tenants == (Tenant("mindsphere", "custaa"), Tenant("cumulocity", "t1234"))
+    assert reading().reader(reader_claims("custcc")).tenants == (Tenant("mindsphere", "custcc"),)
+
+
+def test_people_and_programs_read_alike_and_are_called_by_their_names() -> None:
+    person = reader_claims(person=True, user_name="ada@custaa.example")
+    assert reading().reader(person).name == "ada@custaa.example (custaa)"
+    assert reading().reader(reader_claims()).name == "message-broker (custaa)"
+
+
+def test_reading_as_the_host_shows_the_host_s_own() -> None:
+    assert reading().reader(reader_claims("acmeop")).tenants == (Tenant("mindsphere", "acmeop"),)
+
+
+def test_operators_of_the_host_see_everybody_others_their_own() -> None:
+    host = reading().operator(reader_claims("acmeop", scopes="alarmapi.operate"))
+    assert host.tenants is None and host.may_see(Tenant("mindsphere", "custbb"))
+    other = reading().operator(reader_claims("custbb", scopes="alarmapi.operate"))
+    assert other.tenants == (Tenant("mindsphere", "custbb"), Tenant("pelion", "fleet"))
+    assert other.may_see(Tenant("pelion", "fleet")) and not other.may_see(Tenant("mindsphere", "custaa"))
+
+
+@pytest.mark.parametrize(
+    "scopes", ["alarmapi.operate", "alarmapi.notify", "other.read", "read", "alarmapi.reader", ""]
+)
+def test_reading_needs_its_own_scope(scopes: str) -> None:
+    with pytest.raises(Forbidden) as caught:
+        reading().reader(reader_claims(scopes=scopes))
+    assert caught.value.reason == "scope"
+
+
+@pytest.mark.parametrize("scopes", ["alarmapi.read", "alarmapi.notify", "other.operate"])
+def test_operating_needs_its_own_scope(scopes: str) -> None:
+    with pytest.raises(Forbidden) as caught:
+        reading().operator(reader_claims("acmeop", scopes=scopes))
+    assert caught.value.reason == "scope"
+
+
+@pytest.mark.parametrize("tenant", ["acmeop", "custbb", "core", ""])
+def test_a_tenant_s_own_zone_speaks_for_that_tenant_alone(tenant: str) -> None:
+    token = reader_claims(tenant, scopes="alarmapi.read,alarmapi.operate", zone="custaa")
+    for ask in (reading().reader, reading().operator):
+        with pytest.raises(Forbidden) as caught:
+            ask(token)
+        assert caught.value.reason == "tenant"
+    assert reading().reader(reader_claims(zone="custaa")).tenants[0].name == "custaa"
+
+
+def test_only_what_can_name_a_tenant_can_name_a_zone() -> None:
+    assert reading().own_zone("custaa") == "custaa"
+    assert reading().own_zone("acmeop") is None  # speaks for everybody already
+    for name in ("", "a.b", "a/b", "A", "a@b", "-a", "a b", "a" * 64, "ä"):
+        assert reading().own_zone(name) is None
+    assert reading(own_zones=False).own_zone("custaa") is None

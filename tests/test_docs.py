@@ -10,7 +10,7 @@ import pytest
 from subscriber.cli import commands
 from subscriber.errors import SubscriberError
 from subscriber.model import State
-from subscriber.settings import CumulocitySettings, MindSphereSettings, Settings, declared
+from subscriber.settings import CumulocitySettings, MindSphereSettings, PelionSettings, Settings, declared
 from tests.readme_tables import README, rewritten
 
 ROOT = README.parent
@@ -33,7 +33,7 @@ def test_each_row_state_is_explained(state: State) -> None:
 
 def slugs() -> list[str]:
     """Every reason that code of the HTTP path gives to an error that is answered."""
-    files = ["tokens.py", "access.py", "keys.py", "web/reading.py"]
+    files = ["tokens.py", "access.py", "keys.py", "callbacks.py", "web/reading.py"]
     text = "".join((ROOT / "subscriber" / name).read_text() for name in files)
     answered = re.findall(r"(?:InvalidToken|Forbidden|RefusedDelivery)\(.*?reason=\"(\w+)\"", text, re.DOTALL)
     kinds = [kind.reason for kind in SubscriberError.__subclasses__() for kind in kind.__subclasses__()]
@@ -73,7 +73,7 @@ def test_each_place_that_the_documents_name_exists(path: str) -> None:
 
 VARIABLES = {
     variable.name
-    for kind in (Settings, MindSphereSettings, CumulocitySettings)
+    for kind in (Settings, MindSphereSettings, CumulocitySettings, PelionSettings)
     for variable in declared(kind).values()
 }
 

@@ -164,3 +164,30 @@ def test_a_worker_shows_nothing_else_to_nobody_else(address: str, path: str, sta
         urlopen(address + path, timeout=10)
     assert refusal.value.code == status
     refusal.value.close()
+
+
+def test_a_watched_value_may_be_one_for_each_platform() -> None:
+    metrics, away = Metrics(), [False]
+
+    def read() -> dict[str, float]:
+        if away[0]:
+            raise StoreUnavailable("disk full")
+        return {"mindsphere": 3, "cumulocity": 1000}
+
+    metrics.watch_platforms("tenants_active", "tenants that are active", read)
+    assert value(metrics, "subscriber_tenants_active", platform="cumulocity") == 1000
+    away[0] = True
+    assert b"tenants_active" not in metrics.render()
+
+
+def test_possible_gaps_of_channels_are_counted() -> None:
+    metrics = Metrics()
+    metrics.channel_gap("smartrest", "session_lost")
+    assert value(metrics, "subscriber_channel_gaps_total", platform="smartrest", reason="session_lost") == 1
+
+
+def test_refused_deliveries_are_taken_once_for_the_store() -> None:
+    metrics = Metrics()
+    metrics.refused("mindsphere", "expired")
+    metrics.refused("pelion", "token")
+    assert [metrics.take_refused(), metrics.take_refused()] == [2, 0]

@@ -19,6 +19,7 @@ from subscriber.model import Identity, Notification, State, Tenant
 from subscriber.services import Services, every, retention
 from subscriber.settings import Settings
 from subscriber.store import RowFilter, open_store
+from tests.signing import KeyServer, bearer, broker_claims, jwk, mint
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 
@@ -116,6 +117,18 @@ def test_the_first_beat_remembers_since_when_the_credentials_are_used(tmp_path: 
     assert not any(b"canary-s3cret" in file.read_bytes() for file in tmp_path.iterdir())
 
 
+def test_a_beat_counts_what_was_refused_since_the_last(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": f"sqlite:///{tmp_path}/inbox.db"}
+    migrations.apply(environ["DATABASE_URL"])
+    built = services.build(Settings.from_environ(environ))
+    built.metrics.refused("mindsphere", "expired")
+    for _ in range(2):
+        built._heartbeat()
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    assert [(event, count) for _, event, count in built.store.reports.minutes(long_ago)] == [("refused", 1)]
+    built.store.close()
+
+
 def test_keys_outlive_the_broker_s_retention_also_in_the_defaults() -> None:
     wanted = retention(Settings.from_environ({}))
     assert wanted.horizon == timedelta(days=7) == wanted.tombstone
@@ -152,12 +165,29 @@ def test_metrics_tell_of_subscriptions_and_tenants_by_state(tmp_path: Path) -> N
     migrations.apply(url)
     with closing(open_store(url)) as store:
         metrics = Metrics()
-        services.watch_registration(store, metrics)
+        services.watch_registration(store, metrics, ("mindsphere", "cumulocity"))
         store.registry.put_tenant(Tenant("mindsphere", "custaa"), "leaving")
+        store.registry.put_tenant(Tenant("cumulocity", "t123"), "active")
         shown = metrics.render().decode()
-    assert "subscriber_tenants_leaving 1.0" in shown and "subscriber_tenants_active 0.0" in shown
-    assert "subscriber_subscriptions_stale 0.0" in shown
-    assert "subscriber_reconciled_timestamp_seconds 0.0" in shown
+    for name, mindsphere, cumulocity in (
+        ("tenants_leaving", 1, 0),
+        ("tenants_active", 0, 1),
+        ("subscriptions_stale", 0, 0),
+        ("reconciled_timestamp_seconds", 0, 0),
+    ):
+        assert f'subscriber_{name}{{platform="mindsphere"}} {mindsphere}.0' in shown
+        assert f'subscriber_{name}{{platform="cumulocity"}} {cumulocity}.0' in shown
+    assert "custaa" not in shown and "t123" not in shown
+
+
+def test_metrics_tell_of_the_platforms_that_are_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/inbox.db"
+    migrations.apply(url)
+    cumulocity = {"C8Y_BASEURL": "https://acme.example", "C8Y_TENANT": "t1", "C8Y_USER": "u", "C8Y_PASSWORD": "p"}
+    built = services.build(Settings.from_environ({"DATABASE_URL": url, **cumulocity}))
+    with closing(built.store):
+        shown = built.metrics.render().decode()
+    assert 'subscriber_subscriptions_failed{platform="cumulocity"} 0.0' in shown and "mindsphere" not in shown
 
 
 def test_a_hook_that_cannot_be_called_is_told_before_a_worker_starts(
@@ -180,3 +210,54 @@ def test_the_gauges_of_one_scrape_share_a_reading() -> None:
     assert (tally.count("a"), tally.count("b")) == (1.0, 0.0)
     now[0] += services.TALLY_SECONDS
     assert tally.count("a") == 2.0
+
+
+MINDSPHERE = {
+    "MDSP_KEY_STORE_CLIENT_ID": "acmeop-alarmapi-v1.4.2",
+    "MDSP_KEY_STORE_CLIENT_SECRET": "secret",
+    "MDSP_OS_VM_APP_NAME": "alarmapi",
+    "MDSP_OS_VM_APP_VERSION": "v1.4.2",
+}
+OTHER_ISSUER = {
+    "AUTH_ISSUER": "https://id.example/oauth",
+    "AUTH_KEYS_URL": "https://id.example/keys",
+    "AUTH_HOST_TENANT": "owner",
+}
+
+
+@pytest.mark.parametrize(
+    ("environ", "host", "own_zones"),
+    [(MINDSPHERE, "acmeop", True), (OTHER_ISSUER, "owner", False), (MINDSPHERE | OTHER_ISSUER, "owner", False)],
+)
+def test_people_are_known_by_the_issuer_of_the_settings(
+    tmp_path: Path, environ: dict[str, str], host: str, own_zones: bool
+) -> None:
+    url = f"sqlite:///{tmp_path}/inbox.db"
+    migrations.apply(url)
+    aliases = {"TENANT_ALIASES": '{"pelion/fleet":"custaa"}'}
+    built = services.build(Settings.from_environ({"DATABASE_URL": url, **environ, **aliases}))
+    with closing(built.store):
+        assert built.people is not None
+        rules = built.people.rules
+    assert (rules.host_tenant, rules.own_zones) == (host, own_zones)
+    assert rules.aliases == {Tenant("pelion", "fleet"): "custaa"}
+
+
+def test_without_an_issuer_nobody_is_known(world: World) -> None:
+    assert services.people(world.services.settings, None, world.services.store, Metrics()) is None
+
+
+def test_tokens_of_another_issuer_let_in_whatever_their_zone_is_called(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/inbox.db"
+    migrations.apply(url)
+    with KeyServer() as keys:
+        keys.publish([jwk()], "whatever")
+        issuer = {"AUTH_ISSUER": "https://id.example/oauth", "AUTH_KEYS_URL": keys.keys_url("whatever")}
+        environ = {"DATABASE_URL": url, **issuer, "AUTH_HOST_TENANT": "owner"}
+        built = services.build(Settings.from_environ(environ))
+        with closing(built.store):
+            assert built.people is not None
+            scopes = ["subscriber.operate", "subscriber.read"]
+            token = bearer(mint(broker_claims("https://id.example/oauth", ten="owner", scope=scopes)))
+            assert built.people.operator(token).tenants is None
+            assert built.people.reader(token).tenants == (Tenant("mindsphere", "owner"),)

@@ -172,3 +172,37 @@ def test_the_exchange_has_a_name_that_a_broker_takes() -> None:
     assert Settings.from_environ({}).amqp_exchange == "notifications"
     for name in ("amq.topic", "x" * 256):
         assert "AMQP_EXCHANGE" in problems(AMQP_EXCHANGE=name)[0]
+
+
+OTHER_ISSUER = {
+    "AUTH_ISSUER": "https://id.example/oauth",
+    "AUTH_KEYS_URL": "https://id.example/keys",
+    "AUTH_HOST_TENANT": "acmeop",
+}
+
+
+@pytest.mark.parametrize("missing", OTHER_ISSUER)
+def test_another_issuer_is_named_completely_or_not_at_all(missing: str) -> None:
+    given = {name: value for name, value in OTHER_ISSUER.items() if name != missing}
+    assert problems(**given) == ["AUTH_ISSUER, AUTH_KEYS_URL and AUTH_HOST_TENANT go together: set all or none"]
+    assert Settings.from_environ(OTHER_ISSUER).auth_host_tenant == "acmeop"
+
+
+def test_scopes_begin_with_the_application_s_name_on_its_platform() -> None:
+    cumulocity = {"C8Y_BASEURL": "http://c", "C8Y_TENANT": "t", "C8Y_USER": "u", "C8Y_PASSWORD": "p"}
+    assert Settings.from_environ(CREDENTIALS).app_name == "alarmapi"
+    assert Settings.from_environ({**cumulocity, "APPLICATION_NAME": "listener"}).app_name == "listener"
+    assert Settings.from_environ({}).app_name == "subscriber"
+
+
+def test_aliases_are_read_and_shown_in_short() -> None:
+    settings = Settings.from_environ({"TENANT_ALIASES": '{"cumulocity/t1234":"custaa"}'})
+    shown = {name: value for name, value, _, _ in settings.table()}
+    assert shown["TENANT_ALIASES"] == "cumulocity/t1234=custaa"
+    assert "TENANT_ALIASES" in problems(TENANT_ALIASES='{"t1234":"custaa"}')[0]
+
+
+def test_processes_share_a_secret() -> None:
+    assert Settings.from_environ(CREDENTIALS).shared_secret == "s3cr3t-canary"
+    url = "postgresql://u:p@h/d"
+    assert Settings.from_environ({"DATABASE_URL": url}).shared_secret == url

@@ -20,7 +20,15 @@ from hypothesis import strategies as st
 from subscriber.errors import InvalidToken, KeysUnavailable
 from subscriber.keys import COOL_DOWN_SECONDS, REFRESH_SECONDS, STALE_SECONDS, KeySource
 from subscriber.model import Claims
-from subscriber.tokens import LEEWAY_SECONDS, MAX_TOKEN_CHARS, Remembered, Verified, Verifier, bearer_token
+from subscriber.tokens import (
+    LEEWAY_SECONDS,
+    MAX_TOKEN_CHARS,
+    Remembered,
+    Verified,
+    Verifier,
+    bearer_token,
+    unverified_tenant,
+)
 from tests.signing import (
     KID,
     SCOPE,
@@ -169,6 +177,19 @@ def test_the_client_has_several_names_for_its_id(desk: Desk, claims: Json, clien
 )
 def test_a_person_s_token_is_known_by_its_user(desk: Desk, claims: Json, person: bool) -> None:
     assert desk.verify(mint(desk.claims(**claims))).person is person
+
+
+def test_a_person_is_called_by_the_user_s_name(desk: Desk) -> None:
+    assert desk.verify(mint(desk.claims(user_name="ada@custaa.example"))).user_name == "ada@custaa.example"
+    assert desk.verify(mint(desk.claims())).user_name == ""
+
+
+def test_whose_keys_to_try_is_read_before_anything_is_verified(desk: Desk) -> None:
+    assert unverified_tenant(bearer(mint(desk.claims(ten="custzz")))) == "custzz"
+    assert unverified_tenant(bearer(mint(desk.claims(ten=None)))) == ""
+    for authorization in (None, "Bearer a.b.c", "Basic YTpi", bearer(mint(b"[]"))):
+        with pytest.raises(InvalidToken):
+            unverified_tenant(authorization)
 
 
 def test_absent_names_are_empty(desk: Desk) -> None:

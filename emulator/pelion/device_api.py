@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from emulator.clock import Clock
+from emulator.knobs import Panel
 from emulator.pelion.commands import Command, Commands
 from emulator.pelion.devices import Device, Devices
 from emulator.pelion.errors import Refusal, read_json
@@ -41,12 +42,14 @@ class DeviceApi:
         subscriptions: Subscriptions,
         commands: Commands,
         clock: Clock,
+        panel: Panel,
     ) -> None:
         self._registry = registry
         self._devices = devices
         self._subscriptions = subscriptions
         self._commands = commands
         self._clock = clock
+        self._panel = panel
 
     # subscriptions
 
@@ -197,7 +200,8 @@ class DeviceApi:
 
     async def account(self, request: web.Request) -> web.Response:
         account = self._registry.account(self._application(request).account)
-        return web.json_response({"object": "account", "id": account.id, "display_name": account.name})
+        answer = {"object": "account", "id": account.id, "display_name": account.name}
+        return web.json_response({**answer, "tier": self._panel.now.pelion_tier})
 
     async def key(self, request: web.Request) -> web.Response:
         key = self._registry.caller(request)

@@ -63,7 +63,7 @@ class Pelion:
         self._channel_api = ChannelApi(
             self.registry, self.channels, self.queue, self.courier, self.upkeep, clock, panel
         )
-        self._device_api = DeviceApi(self.registry, self.devices, self.subscriptions, self.commands, clock)
+        self._device_api = DeviceApi(self.registry, self.devices, self.subscriptions, self.commands, clock, panel)
 
     def on_alarm(self, nudge: Callable[[], None]) -> None:
         """Whom to tell when something was planned earlier than before."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from subscriber.errors import PlatformUnavailable, SubscriberError
+from subscriber.errors import PlatformRefused, PlatformUnavailable, SubscriberError
 
 BASE_SECONDS = 0.5
 CEILING_SECONDS = 60.0
@@ -32,7 +32,7 @@ class Delays:
 
         Was it ``fruitful``, for frames were stored, then a backlog shrinks from one short connection to the next, and
         delays begin anew. A refused token is replaced at once, but only once: if the next is refused too, something
-        else is wrong. What the platform asks for is respected.
+        else is wrong. What the platform asks for is respected, and that asking sooner is of no use.
         """
         if fruitful or stood_seconds >= STEADY_SECONDS:
             self._failures, self._token_refused = 0, False
@@ -45,4 +45,5 @@ class Delays:
 
 
 def _asked(error: SubscriberError) -> float:
-    return float(error.retry_after_seconds or 0) if isinstance(error, PlatformUnavailable) else 0.0
+    asks = isinstance(error, PlatformUnavailable | PlatformRefused)
+    return float(error.retry_after_seconds or 0) if asks else 0.0

@@ -1,37 +1,64 @@
 """Frames in, acknowledgements out: one open socket of a channel.
 
 What is buffered when the reader runs is read as one burst, handed to the admitter, and acknowledged on the same
-socket once it is stored. Reading stops while the channel holds as many frames as it may.
+socket once it is stored. Reading stops while the channel holds as many frames as it may. What frames mean, and what
+a close frame says, is its platform's business.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMsgType
 
 from subscriber.channels.admitter import Admitter, Burst, Lane
-from subscriber.channels.frames import Frames
+from subscriber.channels.frames import Reading
 from subscriber.channels.sockets import Socket
-from subscriber.errors import PlatformUnavailable
+from subscriber.errors import PlatformUnavailable, SubscriberError
 
 BURST_FRAMES = 250  # a quarter of the window: while one part is stored, others are read and acknowledged
+BURST_BYTES = 1 << 20  # where a frame holds thousands of facts, one is enough
+
+
+class Decoder(Protocol):
+    """What the frames of one channel become, whatever the connection."""
+
+    def read(self, frames: Sequence[bytes], received_at: datetime) -> Reading:
+        """Frames in the order they came."""
+
+
+Ended = Callable[[int, str], SubscriberError | None]
+"""What code and text of a close frame mean on a platform; None for those that mean nothing in particular."""
+
+
+def unexplained(code: int, text: str) -> SubscriberError | None:
+    """No code means anything in particular."""
+    return None
 
 
 class Reader:
     """Reads one socket to its end. ``now`` stamps frames, a burst at a time."""
 
     def __init__(
-        self, socket: Socket, frames: Frames, admitter: Admitter, lane: Lane, now: Callable[[], datetime]
+        self,
+        socket: Socket,
+        frames: Decoder,
+        admitter: Admitter,
+        lane: Lane,
+        now: Callable[[], datetime],
+        ended: Ended = unexplained,
     ) -> None:
         self._socket = socket
         self._frames = frames
         self._admitter = admitter
         self._lane = lane
         self._now = now
+        self._explain = ended
         self._burst: list[bytes] = []
+        self._size = 0  # bytes of these
         self._stopping = False
         self._failure: Exception | None = None
 
@@ -40,7 +67,7 @@ class Reader:
         self._stopping = True
         self._burst.clear()
 
-    async def run(self) -> PlatformUnavailable:
+    async def run(self) -> SubscriberError:
         """Read until the connection ends; why it did. Raises only what is a bug."""
         socket, loop = self._socket, asyncio.get_running_loop()
         socket.listening = True
@@ -51,15 +78,18 @@ class Reader:
                     await self._wait_for_room()
                     loop.call_soon(self._hand_in_safely)  # runs when nothing more is buffered
                 self._burst.append(message.data)
-                if len(self._burst) >= BURST_FRAMES:
+                self._size += len(message.data)
+                if len(self._burst) >= BURST_FRAMES or self._size >= BURST_BYTES:
                     self._hand_in()
             elif message.type is WSMsgType.PING:
                 await socket.pong(message.data)
                 socket.heard()
             elif message.type is WSMsgType.PONG:
                 socket.heard()
+            elif message.type is WSMsgType.CLOSE and (why := self._explain(message.data, message.extra or "")):
+                return self._failure_or(why)
             else:
-                return self._ended(message.type is WSMsgType.ERROR)
+                return self._failure_or(self._ended(message.type is WSMsgType.ERROR))
 
     async def _wait_for_room(self) -> None:
         if self._stopping or not self._admitter.full(self._lane):
@@ -78,6 +108,7 @@ class Reader:
 
     def _hand_in(self) -> None:
         frames, self._burst = self._burst, []
+        size, self._size = self._size, 0
         if not frames or self._stopping:
             return
         self._socket.heard()
@@ -88,15 +119,18 @@ class Reader:
             dead_letters=reading.dead_letters,
             facts=reading.facts,
             frames=len(frames),
-            repetitions=len(frames) - len(reading.notifications) - len(reading.dead_letters),
-            size=sum(map(len, frames)),
+            repetitions=reading.repetitions,
+            size=size,
             committed=lambda: self._socket.send_texts(reading.acknowledgements),
         )
         self._admitter.put(burst)
 
-    def _ended(self, by_us: bool) -> PlatformUnavailable:
+    def _failure_or(self, why: SubscriberError) -> SubscriberError:
         if self._failure is not None:
             raise self._failure
+        return why
+
+    def _ended(self, by_us: bool) -> PlatformUnavailable:
         if self._socket.silent:
             return PlatformUnavailable(
                 "nothing was heard for too long, not even an answer to a ping", reason="silent"

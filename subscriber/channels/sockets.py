@@ -34,6 +34,8 @@ class Socket(aiohttp.ClientWebSocketResponse):
         self.pinged_at: float | None = None  # and nothing was heard since
         self.listening = False  # its reader waits for it; if not, silence says nothing
         self.silent = False  # it was ended because nothing was heard for too long
+        self.abrupt = False  # no close frame of ours begins its end: on some platforms that would end more
+        self._mute = False  # we have said our last word
 
     def heard(self) -> None:
         """Something came."""
@@ -58,8 +60,27 @@ class Socket(aiohttp.ClientWebSocketResponse):
         self.silent = True
         self._transport.abort()
 
+    def drop(self) -> None:
+        """End it without a word; its reader is told that it is closed."""
+        self._transport.abort()
+
+    def fall_silent(self) -> None:
+        """Say no more, and let the far side know where the connection allows it: what it has said still comes."""
+        if not self._mute and self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+        self._mute = True
+
+    async def pong(self, message: bytes = b"") -> None:
+        if not self._mute:
+            await super().pong(message)
+
+    async def close(self, *, code: int = aiohttp.WSCloseCode.OK, message: bytes = b"") -> bool:
+        if self.abrupt and not self._closing:  # else it is the answer to the far side's close frame
+            self.drop()
+        return await super().close(code=code, message=message)
+
     def _write(self, data: bytes) -> None:
-        if not (self.closed or self._transport.is_closing()):
+        if not (self._mute or self.closed or self._transport.is_closing()):
             self._transport.write(data)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,10 +12,9 @@ from subscriber.cli.session import current
 from subscriber.cli.tenants import TENANT
 from subscriber.cli.terminal import Output, Record, output_option
 from subscriber.errors import MalformedDelivery, NotFound
-from subscriber.model import Delivery, Notification, Outcome, Tenant
+from subscriber.model import Outcome, Tenant
 
 if TYPE_CHECKING:
-    from subscriber.settings import Settings
     from subscriber.store import DeadLetterRow, Store
 
 
@@ -58,14 +56,16 @@ def show(out: Output, id: int, tenant: Tenant) -> None:
 @output_option
 def replay(out: Output, id: int, tenant: Tenant) -> None:
     """Read the body of dead letter ID again and accept what is in it. The letter stays until it is pruned."""
+    from subscriber.rereading import accept_again
+
     session = current()
     with session.store() as store:
         row = _find(store, tenant, id)
+        mindsphere = session.settings().mindsphere
         try:
-            found = _read_again(row, session.settings())
+            receipts = accept_again(store.inbox, row.letter, mindsphere.trusted_tenants if mindsphere else ())
         except MalformedDelivery as error:
             raise click.ClickException(f"still not readable: {error.detail}") from error
-        receipts = store.inbox.add(found)
         store.registry.audit("cli", "replay_dead_letter", f"{tenant}: {id}")
     record = {"id": id, **{str(kind): sum(r.outcome is kind for r in receipts) for kind in Outcome}}
     told = ", ".join(f"{count} {name}" for name, count in record.items() if name != "id" and count)
@@ -77,21 +77,6 @@ def _find(store: Store, tenant: Tenant, id: int) -> DeadLetterRow:
     if row is None:
         raise NotFound(f"{tenant} has no dead letter {id}; `dead list` shows those there are")
     return row
-
-
-def _read_again(row: DeadLetterRow, settings: Settings) -> Sequence[Notification]:
-    """What the codec makes of the body now, for those whom its sender might write to."""
-    from subscriber.platforms import PLATFORMS
-
-    letter = row.letter
-    if letter.body is None:
-        raise NotFound("this letter has no body: policy refused the delivery unread")
-    platform = letter.tenant.platform
-    delivery = Delivery(platform=platform, headers={}, body=letter.body, received_at=letter.buried_at)
-    found = PLATFORMS[platform].decode(delivery)
-    trusted = settings.mindsphere.trusted_tenants if settings.mindsphere else ()
-    # Filed under a trusted sender: it could not be seen then for whom it was.
-    return [one for one in found if one.tenant == letter.tenant or letter.tenant.name in trusted]
 
 
 def _record(row: DeadLetterRow) -> Record:

@@ -14,13 +14,14 @@ import click
 from subscriber.cli.session import FAILED, current
 from subscriber.cli.terminal import Output, output_option
 from subscriber.errors import PlatformRefused, PlatformUnavailable
-from subscriber.model import CUMULOCITY, MINDSPHERE, Tenant
+from subscriber.model import CUMULOCITY, MINDSPHERE, PELION, SMARTREST, Tenant
 
 if TYPE_CHECKING:
-    from subscriber.settings import CumulocitySettings, Settings
+    from subscriber.settings import CumulocitySettings, PelionSettings, Settings
     from subscriber.store import Finding, Store
 
 KINDS = click.Choice(["tenant", "platform", "topic"])
+PLATFORMS = (MINDSPHERE, CUMULOCITY, SMARTREST, PELION)
 MAX_STEPS = 100_000  # of ten thousand rows each: more than one disk holds, so a longer loop would be a bug
 
 
@@ -69,8 +70,6 @@ def _show_pauses(out: Output) -> None:
 
 def _full_name(kind: str, name: str) -> str:
     """As pauses are kept: a tenant with its platform. A platform has to exist, a typing error would pause nothing."""
-    from subscriber.platforms import PLATFORMS
-
     if kind == "platform" and name not in PLATFORMS:
         raise click.UsageError(f"{name!r} is no platform; there is {', '.join(PLATFORMS)}")
     return str(Tenant.parse(name)) if kind == "tenant" else name
@@ -105,8 +104,8 @@ def prune(out: Output) -> None:
 def check(out: Output, offline: bool, renewed: bool) -> None:
     """Look for what needs an operator.
 
-    The store's integrity, gaps, failed subscriptions, credentials and their age, the certificate. Exit code 1 if
-    there is something.
+    The store's integrity, gaps, failed subscriptions, credentials and their age, channels, certificates. Exit code 1
+    if there is something.
     """
     from subscriber.cumulocity import subscribes
 
@@ -120,6 +119,10 @@ def check(out: Output, offline: bool, renewed: bool) -> None:
             findings.append(_credentials(store, settings))
         if settings.cumulocity is not None and subscribes(settings.cumulocity, store):
             findings += _cumulocity(store, settings.cumulocity, offline)
+        if settings.cumulocity is not None and settings.realtime:
+            findings += _conversations(store, settings, settings.cumulocity, offline)
+        if settings.pelion is not None:
+            findings += _pelion(store, settings, settings.pelion, offline)
     out.table(("name", "ok", "detail"), [asdict(finding) for finding in findings])
     for warning in settings.warnings:
         out.warn(warning)
@@ -197,4 +200,35 @@ def _cumulocity(store: Store, settings: CumulocitySettings, offline: bool) -> It
     yield Finding(name="cumulocity_tenants", ok=not waiting, detail=text if waiting else "none is missing")
     if not offline:
         with opened_cumulocity(settings, store, threading.Event()) as registrar:
+            yield from registrar.probe()
+
+
+def _pelion(store: Store, settings: Settings, pelion: PelionSettings, offline: bool) -> Iterator[Finding]:
+    """What the store remembers of the channels, whom callbacks are believed from, and what the platform says."""
+    from subscriber.pelion import build
+    from subscriber.pelion.authorities import finding
+    from subscriber.pelion.findings import channel_findings, is_emulated
+    from subscriber.services import utc_now
+    from subscriber.store import Finding
+
+    failed = store.registry.tally(PELION).get("subscriptions_failed", 0)
+    text = f"{failed} failed: `register` shows which" if failed else "none failed"
+    yield Finding(name="pelion_subscriptions", ok=not failed, detail=text)
+    if settings.tls_client_ca_file:
+        yield finding(settings.tls_client_ca_file, utc_now(), emulated=is_emulated(pelion))
+    if not offline:
+        office = build(settings, store, by_hand=True)
+        with closing(office.registrar):
+            yield from channel_findings(pelion.channels, office.applications, office.standing)
+
+
+def _conversations(
+    store: Store, settings: Settings, cumulocity: CumulocitySettings, offline: bool
+) -> Iterator[Finding]:
+    """Sessions that wait for a person, and whether the platform has the templates."""
+    from subscriber.cli.register import opened_conversations
+
+    with opened_conversations(settings, cumulocity, store, threading.Event()) as registrar:
+        yield from registrar.findings()
+        if not offline:
             yield from registrar.probe()

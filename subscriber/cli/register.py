@@ -23,15 +23,18 @@ from subscriber.errors import LockHeld, NotFound, PlatformRefused, PlatformUnava
 from subscriber.model import Tenant
 
 if TYPE_CHECKING:
+    from subscriber.cumulocity.conversations import ConversationRegistrar
     from subscriber.cumulocity.registrar import Registrar as CumulocityRegistrar
+    from subscriber.pelion.registrar import Registrar as PelionRegistrar
     from subscriber.registration.apply import Applied, Observe, Report
     from subscriber.registration.census import Survey
+    from subscriber.registration.patience import Told
     from subscriber.registration.plan import Change
     from subscriber.registration.reconciler import Reconciler
     from subscriber.settings import CumulocitySettings, Settings
     from subscriber.store import Store
 
-    Registrar = Reconciler | CumulocityRegistrar
+    Registrar = Reconciler | CumulocityRegistrar | ConversationRegistrar | PelionRegistrar
 
 Result = TypeVar("Result")
 
@@ -51,8 +54,8 @@ def register(out: Output, applying: bool, tenant: Tenant | None, confirmed: bool
     """Subscribe to every topic in every tenant.
 
     Shows what would change: MDSP_TOPICS and C8Y_SUBSCRIPTIONS for every tenant that the application is provisioned
-    to. --apply makes it so; doing it again is harmless. Exit code 1 if a subscription failed, each is told with its
-    cause.
+    to, templates and stopped sessions of C8Y_REALTIME, and PELION_CHANNELS. --apply makes it so; doing it again is
+    harmless. Exit code 1 if a subscription failed, each is told with its cause.
     """
     if confirmed and (tenant is not None or not applying):
         raise click.UsageError("--confirm-shrink goes with --apply, for all tenants")
@@ -81,10 +84,10 @@ def register(out: Output, applying: bool, tenant: Tenant | None, confirmed: bool
 @click.option("--again", is_flag=True, help="Then register anew, as if for the first time.")
 @output_option
 def unregister(out: Output, applying: bool, tenant: Tenant | None, again: bool) -> None:
-    """Remove subscriptions and consumers.
+    """Remove subscriptions, consumers and channels.
 
-    Of every tenant, or of one: subscriptions first, then the consumers with what the platform keeps for them. A
-    worker that runs registers again at its next turn: stop it first, unless that is what you want.
+    Of every tenant, or of one: subscriptions first, then consumers and channels with what the platform keeps for
+    them. A worker that runs registers again at its next turn: stop it first, unless that is what you want.
     """
 
     def one(store: Store, registrar: Registrar, stop: threading.Event) -> bool:
@@ -107,7 +110,7 @@ def unregister(out: Output, applying: bool, tenant: Tenant | None, again: bool) 
 def _each(out: Output, tenant: Tenant | None, one: Callable[[Store, Registrar, threading.Event], bool]) -> None:
     """Do it for each platform that is on, or for the tenant's own. A platform that is away stops no other."""
     fine = True
-    with _opened(tenant) as (store, registrars, stop):
+    with _opened(out, tenant) as (store, registrars, stop):
         for registrar in registrars:
             try:
                 fine = not stop.is_set() and one(store, registrar, stop) and fine
@@ -120,9 +123,15 @@ def _each(out: Output, tenant: Tenant | None, one: Callable[[Store, Registrar, t
 
 
 @contextmanager
-def _opened(tenant: Tenant | None) -> Iterator[tuple[Store, Sequence[Registrar], threading.Event]]:
+def _opened(out: Output, tenant: Tenant | None) -> Iterator[tuple[Store, Sequence[Registrar], threading.Event]]:
+    from subscriber.registration.patience import PERSON_SECONDS
+
     settings, stop = current().settings(), threading.Event()
-    with current().store() as store, _registrars(settings, store, stop) as registrars:
+
+    def told(error: PlatformUnavailable) -> None:
+        out.warn(f"no answer yet, trying for up to {PERSON_SECONDS:.0f} s: {error.detail}")
+
+    with current().store() as store, _registrars(settings, store, stop, told) as registrars:
         asked = [one for one in registrars if tenant is None or one.platform == tenant.platform]
         if not asked:
             raise click.UsageError(f"nothing is registered at {tenant.platform if tenant else 'any platform'} here")
@@ -130,18 +139,25 @@ def _opened(tenant: Tenant | None) -> Iterator[tuple[Store, Sequence[Registrar],
 
 
 @contextmanager
-def _registrars(settings: Settings, store: Store, stop: threading.Event) -> Iterator[Sequence[Registrar]]:
+def _registrars(settings: Settings, store: Store, stop: threading.Event, told: Told) -> Iterator[Sequence[Registrar]]:
     """Those of the platforms where something is subscribed. Raises ``SettingsError`` if there is none."""
     from subscriber.cumulocity import subscribes
+    from subscriber.pelion import build as build_pelion
+    from subscriber.pelion import registers
     from subscriber.registration import build
 
     found: list[Registrar] = []
     with ExitStack() as stack:
-        if settings.mindsphere is not None or not subscribes(settings.cumulocity, store):
-            found.append(stack.enter_context(closing(build(settings, store, stop=stop))))
+        if settings.mindsphere is not None:
+            found.append(stack.enter_context(closing(build(settings, store, stop=stop, told=told))))
         if settings.cumulocity is not None and subscribes(settings.cumulocity, store):
             found.append(stack.enter_context(opened_cumulocity(settings.cumulocity, store, stop)))
-        yield found
+        if settings.cumulocity is not None and settings.realtime:
+            found.append(stack.enter_context(opened_conversations(settings, settings.cumulocity, store, stop)))
+        if registers(settings.pelion, store):
+            office = build_pelion(settings, store, by_hand=True, stop=stop)
+            found.append(stack.enter_context(closing(office.registrar)))
+        yield found or [build(settings, store, stop=stop)]
 
 
 @contextmanager
@@ -154,6 +170,20 @@ def opened_cumulocity(
     with (
         closing(open_directory(settings, stop=stop)) as directory,
         closing(build(settings, store, directory, by_hand=True, stop=stop)) as registrar,
+    ):
+        yield registrar
+
+
+@contextmanager
+def opened_conversations(
+    settings: Settings, cumulocity: CumulocitySettings, store: Store, stop: threading.Event
+) -> Iterator[ConversationRegistrar]:
+    """The registrar of Cumulocity's real-time conversations."""
+    from subscriber.cumulocity import build_conversations, open_directory
+
+    with (
+        closing(open_directory(cumulocity, stop=stop)) as directory,
+        closing(build_conversations(cumulocity, settings.realtime, store, directory, stop=stop)) as registrar,
     ):
         yield registrar
 
@@ -180,16 +210,19 @@ def _tell(out: Output, store: Store, registrar: Registrar, survey: Survey, only:
 def _show(out: Output, changes: Iterable[Change], what: str, tenants: int) -> bool:
     """The plan; programs get its sum as the last object. Always fine."""
     lines = Lines(out)
-    count = replaced = 0
+    count = replaced = unsure = 0
     for change in changes:
         count += 1
         replaced += change.why == "differs"
+        unsure += change.why == "unsure"
         lines.add(_record(change), (change.subscription.tenant, change.why))
     lines.close(("tenant", "topics", "plan"))
     if replaced:
         out.warn(
             f"{replaced} that differ are deleted and made anew: what happens in between is lost, some may come twice"
         )
+    if unsure:
+        out.warn(f"{unsure} are unsure: the platform does not say what there is; `check` tells why")
     summary = f"{count} {what}. Nothing was changed: add --apply to do it."
     out.done({"changes": count, "tenants": tenants}, summary)
     return True
@@ -221,11 +254,16 @@ def _apply(
 
 def _in_turn(out: Output, work: Callable[[], Result], stop: threading.Event) -> Result:
     """Wait while a worker is at the same: then there is less to do, or nothing."""
-    until = time.monotonic() + TURN_SECONDS
+    until, told = time.monotonic() + TURN_SECONDS, False
     while True:
         try:
             return work()
         except LockHeld:
+            if not told:
+                out.warn(
+                    f"another instance is at the same: waiting for up to {TURN_SECONDS:.0f} s until it is through"
+                )
+            told = True
             if time.monotonic() > until or stop.wait(POLL_SECONDS):
                 raise
 

@@ -1,7 +1,8 @@
 """What a platform module offers, stated once, and the table of platforms.
 
 A codec is a plain module of pure functions: no I/O, no clock. It is the only place that knows a platform's words.
-To add a platform: write the module, add its line to ``PLATFORMS``, its samples and its test.
+To add a platform: write the module, add its line to ``PLATFORMS``, its samples and its test. Platforms that reach us
+by channels, and Pelion, whose callbacks have a door of their own (``subscriber.callbacks``), have no line there.
 """
 
 from __future__ import annotations

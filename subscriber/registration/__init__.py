@@ -20,12 +20,12 @@ from subscriber.errors import SettingsError
 from subscriber.platforms import mindsphere_api as api
 from subscriber.registration.apply import CEILING
 from subscriber.registration.broker import Broker
-from subscriber.registration.patience import Patience
+from subscriber.registration.patience import PERSON_CONNECT_SECONDS, Patience, Told
 from subscriber.registration.reconciler import Reconciler
 from subscriber.settings import MindSphereSettings, Settings
 from subscriber.store import Clock, Store
 from subscriber.token_manager import Gateway, TokenManager, application_of
-from subscriber.transport import Transport
+from subscriber.transport import CONNECT_SECONDS, Transport
 from subscriber.tunnel import own_address
 
 PUBLIC = "{public}"  # place of the address template that this service's own address fills
@@ -38,8 +38,11 @@ def build(
     stop: threading.Event | None = None,
     jitter: Callable[[], float] = random.random,
     clock: Clock = lambda: datetime.now(UTC),
+    told: Told | None = None,
 ) -> Reconciler:
     """The reconciler of the configured application. ``stop`` ends its waiting and its work early.
+
+    ``told``: for a person who waits, see ``patience``.
 
     PUBLIC_URL is only asked for where the address template wants it, and anew for each run: a tunnel's address
     changes whenever its agent starts. Raises ``SettingsError`` where MindSphere is off.
@@ -47,14 +50,24 @@ def build(
     mindsphere = settings.mindsphere
     if mindsphere is None:
         raise SettingsError(
-            ["neither MDSP_KEY_STORE_CLIENT_ID nor C8Y_SUBSCRIPTIONS is set: there is nothing to register"]
+            [
+                "none of MDSP_KEY_STORE_CLIENT_ID, C8Y_SUBSCRIPTIONS and PELION_CHANNELS is set: there is nothing to "
+                "register"
+            ]
         )
     stop = stop or threading.Event()
-    transport = Transport(mindsphere.gateway_url, pause=stop.wait, jitter=jitter, attempts=1, connections=CEILING)
+    transport = Transport(
+        mindsphere.gateway_url,
+        connect_seconds=CONNECT_SECONDS if told is None else PERSON_CONNECT_SECONDS,
+        pause=stop.wait,
+        jitter=jitter,
+        attempts=1,
+        connections=CEILING,
+    )
     gateway = Gateway(TokenManager(application_of(mindsphere), transport, jitter=jitter), transport)
     return Reconciler(
         mindsphere,
-        Broker(gateway, mindsphere.broker_path, mindsphere.host_tenant, Patience(stop.wait, jitter)),
+        Broker(gateway, mindsphere.broker_path, mindsphere.host_tenant, Patience(stop.wait, jitter, told=told)),
         store.registry,
         uri=lambda: webhook_uri(mindsphere, _public_url(settings, mindsphere.uri_template)),
         stop=stop,

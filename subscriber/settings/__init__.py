@@ -18,6 +18,7 @@ from typing import Any
 from subscriber.errors import SettingsError
 from subscriber.platforms.smartrest.realtime import Realtime
 from subscriber.settings import authority, bindings
+from subscriber.settings.aliases import Alias, tenant_aliases
 from subscriber.settings.cumulocity import CumulocitySettings, NamedSubscription, read_cumulocity
 from subscriber.settings.declaring import DEFAULT, MASK, declared, default_of, read, setting, shown
 from subscriber.settings.mindsphere import DEFAULT_TOPICS, MindSphereSettings, read_mindsphere
@@ -33,6 +34,7 @@ from subscriber.settings.parsers import (
     port_number,
     public_address,
 )
+from subscriber.settings.pelion import PelionChannel, PelionSettings, read_pelion
 from subscriber.settings.realtime import realtime_conversations
 
 __all__ = [
@@ -43,11 +45,14 @@ __all__ = [
     "CumulocitySettings",
     "MindSphereSettings",
     "NamedSubscription",
+    "PelionChannel",
+    "PelionSettings",
     "Settings",
     "declared",
     "default_of",
 ]
 
+UNNAMED_APP = "subscriber"  # where no platform names the application
 BROKER_RETENTION_DAYS = 4  # the Message Broker tries that long (seed 001); keys must be remembered longer
 
 
@@ -69,6 +74,11 @@ class Settings:
     port: int = setting("PORT", 8080, "port to listen on", parse=port_number)
     tls_cert_file: str = setting("TLS_CERT_FILE", "", "certificate chain for direct HTTPS (PEM)")
     tls_key_file: str = setting("TLS_KEY_FILE", "", "its private key (PEM)")
+    tls_client_ca_file: str = setting(
+        "TLS_CLIENT_CA_FILE",
+        "",
+        "authorities (PEM) whose client certificates are asked for, and demanded only on the Pelion route",
+    )
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", 10_485_760, "largest delivery accepted; larger, chunked too: 413", parse=at_least(1)
     )
@@ -127,6 +137,19 @@ class Settings:
     worker_metrics_port: int = setting(
         "WORKER_METRICS_PORT", 0, "port for the metrics of a separate worker; 0 = none", parse=at_least(0)
     )
+    tenant_aliases: tuple[Alias, ...] = setting(
+        "TENANT_ALIASES",
+        (),
+        'whose users may read a tenant of another platform: JSON such as `{"cumulocity/t1234":"custaa"}`',
+        parse=tenant_aliases,
+    )
+    auth_issuer: str = setting(
+        "AUTH_ISSUER", "", "`iss` of the tokens that read and operate; empty = those of MindSphere"
+    )
+    auth_keys_url: str = setting("AUTH_KEYS_URL", "", "where that issuer's keys are published", parse=http_url)
+    auth_host_tenant: str = setting(
+        "AUTH_HOST_TENANT", "", "tenant (`ten`) of that issuer whose operators look after everybody's notifications"
+    )
     realtime: tuple[Realtime, ...] = setting(
         "C8Y_REALTIME",
         (),
@@ -135,6 +158,7 @@ class Settings:
     )
     mindsphere: MindSphereSettings | None = None
     cumulocity: CumulocitySettings | None = None
+    pelion: PelionSettings | None = None
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
 
@@ -142,6 +166,19 @@ class Settings:
     def horizon_days(self) -> int:
         """How long a key is remembered: longer than any platform may still send its notification again."""
         return BROKER_RETENTION_DAYS + self.horizon_margin_days
+
+    @property
+    def app_name(self) -> str:
+        """What the scopes `{app}.read` and `{app}.operate` begin with."""
+        if self.mindsphere is not None:
+            return self.mindsphere.app
+        return (self.cumulocity.application if self.cumulocity is not None else "") or UNNAMED_APP
+
+    @property
+    def shared_secret(self) -> str:
+        """A secret that all processes of this installation know. Where no platform gives one, it is as good as the
+        database's address: with a password in it, a secret; a path, none."""
+        return self.mindsphere.client_secret if self.mindsphere is not None else self.database_url
 
     @property
     def tls(self) -> bool:
@@ -169,6 +206,7 @@ class Settings:
             **own,
             mindsphere=mindsphere,
             cumulocity=read_cumulocity(environ, origins, problems),
+            pelion=read_pelion(environ, origins, problems),
             origins=origins,
             warnings=tuple(warnings),
         )
@@ -188,6 +226,13 @@ class Settings:
             )
         if bool(self.tls_cert_file) != bool(self.tls_key_file):
             found.append("TLS_CERT_FILE and TLS_KEY_FILE go together: set both or none")
+        if self.tls_client_ca_file and not self.tls_cert_file:
+            found.append("TLS_CLIENT_CA_FILE is set, but TLS_CERT_FILE is not: a proxy that ends TLS checks clients")
+        if self.tls_client_ca_file and self.pelion and self.pelion.subject_header:
+            found.append("TLS_CLIENT_CA_FILE and PELION_SUBJECT_HEADER exclude each other: who ends TLS?")
+        issuer = (self.auth_issuer, self.auth_keys_url, self.auth_host_tenant)
+        if any(issuer) and not all(issuer):
+            found.append("AUTH_ISSUER, AUTH_KEYS_URL and AUTH_HOST_TENANT go together: set all or none")
         if self.retry_max_seconds < self.retry_base_seconds:
             found.append("RETRY_MAX_SECONDS must not be below RETRY_BASE_SECONDS")
         if self.dead_retention_days < self.horizon_days:
@@ -197,6 +242,8 @@ class Settings:
             )
         if self.mindsphere and "{public}" in self.mindsphere.uri_template and not self.public_url:
             found.append("MDSP_URI_TEMPLATE uses {public}: set PUBLIC_URL, to an address or to ngrok")
+        if self.realtime and self.cumulocity is None and not any(one.startswith("C8Y_") for one in known):
+            found.append("C8Y_REALTIME is set, but C8Y_BASEURL is not")
         if self.forward_secret and not self.forward_url:
             found.append("FORWARD_SECRET is set, but FORWARD_URL is not")
         return found
@@ -204,7 +251,7 @@ class Settings:
     def table(self) -> list[tuple[str, str, str, str]]:
         """(variable, value as shown, origin, meaning) of every setting; secrets masked."""
         rows = []
-        for group in filter(None, (self, self.mindsphere, self.cumulocity)):
+        for group in filter(None, (self, self.mindsphere, self.cumulocity, self.pelion)):
             for name, variable in declared(type(group)).items():
                 value = getattr(group, name)
                 rows.append((variable.name, shown(value, variable), self.origins[variable.name], variable.help))

@@ -223,7 +223,7 @@ def read_cumulocity(
 ) -> CumulocitySettings | None:
     """The settings, None where there is no C8Y_BASEURL; ``problems`` and ``origins`` are added to."""
     values = read(CumulocitySettings, environ, origins, problems)
-    if not values["base_url"]:
+    if not environ.get("C8Y_BASEURL", "").strip():
         if values["subscriptions"]:
             problems.append("C8Y_SUBSCRIPTIONS is set, but C8Y_BASEURL is not")
         return None

@@ -5,6 +5,7 @@ The text itself is never part of an error: it may be a secret.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ SQLITE = "sqlite:///"
 POSTGRESQL_SCHEMES = ("postgresql", "postgres")
 SHORT_STRING_BYTES = 255  # AMQP 0-9-1, 4.2.5.3
 AMQP_SCHEMES = ("amqps", "amqp")
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -63,6 +65,13 @@ def http_url(text: str) -> str:
 def public_address(text: str) -> str:
     """An http(s) address, or the word that stands for "ask the tunnel's agent"."""
     return text if text == NGROK else http_url(text)
+
+
+def header_name(text: str) -> str:
+    """Of the characters that HTTP allows only those that every proxy passes on: many drop names with ``_``."""
+    if not HEADER_NAME.fullmatch(text):
+        raise ValueError("must be a header's name of letters, digits and -")
+    return text
 
 
 def database_address(text: str) -> str:

@@ -21,6 +21,7 @@ from tests.web.certificates import replace_pair
         ("tenant", "custaa", "mindsphere/custaa"),
         ("tenant", "cumulocity/t1", "cumulocity/t1"),
         ("platform", "mindsphere", "mindsphere"),
+        ("platform", "cumulocity", "cumulocity"),
         ("topic", "mdsp.core.x.v1.pubsub.y", "mdsp.core.x.v1.pubsub.y"),
     ],
 )

@@ -154,8 +154,9 @@ def test_it_waits_while_another_instance_is_at_it(run: Run, store: Store, platfo
     store.registry.acquire("registration", "a worker", 60)
     later = threading.Timer(0.3, store.registry.release, ("registration", "a worker"))
     later.start()
-    assert run("register", "--apply").code == 0
+    waited = run("register", "--apply")
     later.join()
+    assert (waited.code, "another instance is at the same" in waited.err) == (0, True)
     assert len(platform.subscriptions) == 7
 
 

@@ -11,14 +11,14 @@ from emulator.knobs import named
 from tests.emulator.running import ROOT
 
 PAGE = (ROOT / "docs" / "fidelity.md").read_text()
-ROW_ID = r"[ACDMP]\d+|N2-\d+(\.\d+)?"  # N2 rows are numbered as the sections of what they follow
+ROW_ID = r"[ACDMNPS]\d+|(N2|RT)-\d+(\.\d+)?"  # N2, RT: numbered as the sections of what they follow
 ROWS = {
     cells[0]: cells
     for line in PAGE.splitlines()
     if (cells := [cell.strip() for cell in line.strip("|").split("|")]) and re.fullmatch(ROW_ID, cells[0])
 }
 TESTS = sorted(set(re.findall(r"`(tests/[^`]+::[^`]+)`", PAGE)))
-MODULES = sorted(set(re.findall(r"`(emulator/[^`]+\.py)`", PAGE)))
+MODULES = sorted(set(re.findall(r"`((?:emulator|subscriber|docs)/[^`]+\.(?:py|md))`", PAGE)))
 LABELS = (
     "documented",
     "inferred",
@@ -31,9 +31,9 @@ LABELS = (
 )
 
 
-@pytest.mark.parametrize(("letter", "last"), [("C", 18), ("D", 46), ("M", 79), ("P", 51)])
+@pytest.mark.parametrize(("letter", "last"), [("C", 18), ("D", 46), ("M", 79), ("N", 79), ("P", 51), ("S", 37)])
 def test_no_row_is_missing(letter: str, last: int) -> None:
-    found = {name for name in ROWS if name.startswith(letter)}
+    found = {name for name in ROWS if name.startswith(letter) and not name.startswith("N2-")}
     assert found == {f"{letter}{number}" for number in range(1, last + 1)}
 
 
@@ -46,11 +46,28 @@ def test_no_section_of_notification2_is_missing() -> None:
     assert found == divided | {f"N2-{chapter}" for chapter in "126789"}
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if not name.startswith(("M", "P"))])
+REALTIME_SECTIONS = {"4": 5, "6": 6, "8": 1}  # of the reference on real-time notifications
+REALTIME_WHOLE = ("2", "3", "5", "7", "8", "9", "10", "11", "12", "13", "14", "15", "17")
+
+
+def test_no_section_of_real_time_is_missing() -> None:
+    divided = {f"RT-{chapter}.{part}" for chapter, last in REALTIME_SECTIONS.items() for part in range(1, last + 1)}
+    found = {name for name in ROWS if name.startswith("RT-")}
+    assert found == divided | {f"RT-{chapter}" for chapter in REALTIME_WHOLE}
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if re.match(r"[ACD]|N2-|RT-", name)])
 def test_every_behaviour_has_a_label_and_a_test(name: str) -> None:
     _, behaviour, label, _, tests = ROWS[name]
     assert behaviour and any(word in label for word in LABELS)
     assert "::" in tests
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if re.fullmatch(r"N\d+", name)])
+def test_every_statement_of_seed_000_has_its_place(name: str) -> None:
+    """Those that are no behaviour have no test."""
+    _, statement, where, tests = ROWS[name]
+    assert statement and where and ("::" in tests or name in {"N14", "N53", "N77"})
 
 
 @pytest.mark.parametrize("test", TESTS)
@@ -70,7 +87,7 @@ def test_every_knob_is_named_and_every_name_is_a_knob() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_emulator_module_named_exists(module: str) -> None:
+def test_every_module_and_document_named_exists(module: str) -> None:
     assert (ROOT / module).exists()
 
 

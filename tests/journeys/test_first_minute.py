@@ -14,7 +14,7 @@ def test_the_demonstration_restarts_in_the_middle_and_its_books_are_even() -> No
     assert done.returncode == 0, done.stdout + done.stderr
     books = last_json_line(done.stdout)
     assert books["published"] >= 1000
-    assert books["attempts"] >= 1.15 * books["published"]
+    assert books["attempts"] >= books["published"] + 150  # of MindSphere's 1,080 a fifth comes twice
     assert books["accepted"] == books["handled"] == books["published"]
     assert (books["lost"], books["admitted_twice"], books["handled_twice"]) == (0, 0, 0)
 

@@ -165,6 +165,13 @@ def test_all_problems_are_named_at_once() -> None:
         assert wanted in problem
 
 
+def test_an_address_that_cannot_be_used_hides_no_other_problem() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ({"C8Y_BASEURL": "acme.example", "C8Y_MICROSERVICE_ISOLATION": "SINGLE"})
+    told = "; ".join(caught.value.problems)
+    assert "C8Y_BASEURL" in told and "C8Y_MICROSERVICE_ISOLATION" in told
+
+
 def test_a_name_has_one_consumer() -> None:
     (problem,) = problems(
         {"name": "cold", "context": "tenant", "subscriber": "one"},

@@ -27,6 +27,7 @@ from subscriber.settings import parsers
         (parsers.amqp_address, "amqp://u:p@h/v", "amqp://u:p@h/v"),
         (parsers.amqp_address, "amqps://h:5671", "amqps://h:5671"),
         (parsers.exchange_name, "x" * 255, "x" * 255),
+        (parsers.header_name, "X-SSL-Client-Subject", "X-SSL-Client-Subject"),
     ],
 )
 def test_a_value_that_fits_is_taken(parse: Callable[[str], object], text: str, value: object) -> None:
@@ -51,6 +52,7 @@ def test_a_value_that_fits_is_taken(parse: Callable[[str], object], text: str, v
         (parsers.amqp_address, "http://canary", "amqps://"),
         (parsers.exchange_name, "ä" * 128, "255 bytes"),
         (parsers.exchange_name, "amq.canary", "amq."),
+        (parsers.header_name, "X_canary", "letters, digits and -"),
     ],
 )
 def test_any_other_is_refused_with_what_is_wanted_and_without_the_text(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from subscriber.platforms.smartrest.realtime import Channel, Realtime, Template
 from subscriber.settings import Settings
 from subscriber.settings.realtime import realtime_conversations
 
+ROOT = Path(__file__).parent.parent.parent
 X_ID = "com.acme.gw-v3"
 
 
@@ -145,7 +148,8 @@ def test_a_strange_member_is_not_repeated_at_length() -> None:
 
 
 def test_the_settings_carry_it_and_show_it_in_short() -> None:
-    settings = Settings.from_environ({"C8Y_REALTIME": json.dumps([conversation()])})
+    platform = {"C8Y_BASEURL": "http://c", "C8Y_TENANT": "t", "C8Y_USER": "u", "C8Y_PASSWORD": "p"}
+    settings = Settings.from_environ(platform | {"C8Y_REALTIME": json.dumps([conversation()])})
     assert settings.realtime == read(conversation())
     shown = {name: value for name, value, _, _ in settings.table()}
     assert shown["C8Y_REALTIME"] == "t402119/notification/operations com.acme.gw-v3"
@@ -156,3 +160,18 @@ def test_a_long_value_is_not_repeated_in_its_problem() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environ({"C8Y_REALTIME": json.dumps([conversation(tenant="canary!" * 40)])})
     assert caught.value.problems == ["C8Y_REALTIME: its value is not usable: [0].tenant must be the name of a tenant"]
+
+
+def test_conversations_without_a_platform_are_a_problem() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ({"C8Y_REALTIME": json.dumps([conversation()])})
+    assert caught.value.problems == ["C8Y_REALTIME is set, but C8Y_BASEURL is not"]
+
+
+def test_what_the_documents_show_can_be_used() -> None:
+    readme = re.findall(r"C8Y_REALTIME=(\[.*?\}\]\}\])", (ROOT / "README.md").read_text(), re.DOTALL)
+    walk = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "smartrest.md").read_text(), re.DOTALL)
+    assert len(readme) == len(walk) == 1
+    for text in (*readme, *walk):
+        (found,) = realtime_conversations(text)
+        assert found.templates[0].key and found.registrable(found.x_id)

@@ -69,6 +69,16 @@ def test_a_client_that_comes_back_under_its_name_gets_its_sources_again() -> Non
     assert drained(consumer, two)
 
 
+def test_it_can_be_asked_who_was_given_which_sources() -> None:
+    """N2-5.14"""
+    consumer = Consumer(1, "c")
+    joined(consumer, "one", "two")
+    added(consumer, *SOURCES)
+    shares = consumer.shares()
+    assert set(shares) == {"one", "two"} and sorted(shares["one"] + shares["two"]) == sorted(SOURCES)
+    assert all(chosen(source, consumer.clients).name == "one" for source in shares["one"])
+
+
 def test_what_a_departed_client_had_not_acknowledged_goes_to_the_next_owner_before_anything_newer() -> None:
     """N2-5.14"""
     consumer = Consumer(1, "c")

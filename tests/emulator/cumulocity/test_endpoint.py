@@ -94,10 +94,11 @@ def test_the_messaging_service_may_be_off_or_down(world: World, tenant: Tenant) 
     world.fault("n2-down")
     assert refused(lambda: tenant.socket(token)) == 503
     assert tenant.ask("GET", "/notification2/subscriptions").status_code == 503
-    world.fault("n2-401")
     world.emulator.control("/fault", {"name": "none"})
-    world.fault("n2-401")
-    assert refused(lambda: tenant.socket(token)) == 401
+    for name, status in (("n2-401", 401), ("n2-409", 409)):
+        world.fault(name)
+        assert refused(lambda: tenant.socket(token)) == status
+        world.emulator.control("/fault", {"name": "none"})
 
 
 def test_without_an_upgrade_it_is_a_bad_request(tenant: Tenant) -> None:

@@ -10,7 +10,7 @@ from tests.emulator.cumulocity.running import Tenant
 
 def test_credentials_are_the_contracts(world: World) -> None:
     found = world.emulator.control("/credentials")["cumulocity"]
-    assert list(found) == ["base_url", "tenant", "user", "password", "devices", "bootstrap"]
+    assert list(found) == ["base_url", "tenant", "user", "password", "devices", "bootstrap", "realtime"]
     assert found["base_url"] == f"{world.emulator.url}/c8y" and found["tenant"] == "t123"
     assert set(found["bootstrap"]) == {"tenant", "user", "password"} and len(found["devices"]) == 5
     other = world.emulator.control("/credentials?tenant=cumulocity/t124")["cumulocity"]

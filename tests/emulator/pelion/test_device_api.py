@@ -174,3 +174,9 @@ def test_a_key_knows_its_account(pelion: Pelion) -> None:
 def test_the_api_fails_as_declared(pelion: Pelion, fault: str, status: int) -> None:
     pelion.world.fault(fault)
     assert pelion.call("GET", RULES).status_code == status
+
+
+def test_an_account_says_its_tier(pelion: Pelion) -> None:
+    assert pelion.call("GET", "/v3/accounts/me").json()["tier"] == "1"
+    pelion.world.turn(pelion_tier="0")
+    assert pelion.call("GET", "/v3/accounts/me").json()["tier"] == "0"
