@@ -215,6 +215,7 @@ class Demo:
         port, emulator_port = self._ports
         self._console.print(
             f"service   {self._service}   (health: /health)\n"
+            f"console   {self._emulator}/gateway/login   (sign in as the operator of acmeop or of custaa)\n"
             f"emulator  {self._emulator}\n"
             f"try       .venv/bin/python -m emulator publish --port {emulator_port} --tenant custaa \\\n"
             f"              --topic {TOPICS[2]} --count 5\n"

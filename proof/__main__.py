@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from proof import isolation, models, mutants, outage, tokens
+from proof import fuzz, isolation, ledgers, models, mutants, outage, overload, requests, tokens
 from proof.power import cuts, failing
 from proof.report import Chapter, document
 
@@ -23,9 +23,13 @@ CHAPTERS: Mapping[str, Callable[[float], Chapter]] = {
     "failing": failing.run,
     "models": models.run,
     "tokens": tokens.run,
+    "fuzz": fuzz.run,
+    "requests": requests.run,
+    "overload": overload.run,
     "mutants": mutants.run,
     "isolation": isolation.run,
     "outage": outage.run,
+    "ledgers": ledgers.run,
 }
 
 

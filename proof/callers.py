@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 
+ACCEPTED = 204
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"\r\nContent-Length: "
 LAST_ANSWERS_SECONDS = 30.0  # for what is under way when the time is over; the server gives a delivery 5
@@ -35,17 +38,17 @@ class Load:
 
 
 class Caller(asyncio.Protocol):
-    """One kept connection."""
+    """One kept connection. ``ahead``: deliveries that are sent before the first of them is answered."""
 
-    def __init__(self, load: Load, name: str, delivery: Callable[[str], bytes]) -> None:
+    def __init__(self, load: Load, name: str, delivery: Callable[[str], bytes], ahead: int) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._load = load
-        self._name = name
+        self._names = (f"{name}-{number}" for number in count(1))
         self._delivery = delivery
-        self._number = 0
+        self._ahead = ahead
         self._received = b""
         self._until = 0.0
-        self._sent_at = 0.0
+        self._waiting: deque[tuple[str, float]] = deque()  # name and when it was sent, of what is not answered yet
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,63 +58,59 @@ class Caller(asyncio.Protocol):
     def begin(self, until: float) -> None:
         """Deliver until this moment of the monotonic clock."""
         self._until = until
-        self._send()
+        for _ in range(self._ahead):
+            self._send()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        end = self._received.find(HEAD_END)
-        if end < 0:
-            return
-        _, _, length = self._received[:end].partition(LENGTH)
-        if len(self._received) < end + len(HEAD_END) + int(length.partition(b"\r")[0] or 0):
-            return
-        self._answered(int(self._received.split(b" ", 2)[1]))
-        self._received = b""
-        if time.monotonic() < self._until:
-            self._send()
-        elif self._transport:
-            self._sent_at = 0.0
-            self._transport.close()
+        while (end := self._received.find(HEAD_END)) >= 0:
+            _, _, length = self._received[:end].partition(LENGTH)
+            whole = end + len(HEAD_END) + int(length.partition(b"\r")[0] or 0)
+            if len(self._received) < whole:
+                return
+            status = int(self._received.split(b" ", 2)[1])
+            self._received = self._received[whole:]
+            self._answered(status)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._load.lost += self._sent_at > 0
+        self._load.lost += bool(self._waiting)
         if not self.ended.done():
             self.ended.set_result(None)
 
     def _send(self) -> None:
-        self._number += 1
-        self._sent_at = time.monotonic()
+        name = next(self._names)
+        self._waiting.append((name, time.monotonic()))
         if self._transport:
-            self._transport.write(self._delivery(self._asset))
-
-    @property
-    def _asset(self) -> str:
-        return f"{self._name}-{self._number}"
+            self._transport.write(self._delivery(name))
 
     def _answered(self, status: int) -> None:
-        if status != 204:
-            self._load.refused[status] += 1
-            return
         now = time.monotonic()
-        self._load.acknowledged.add(self._asset)
-        self._load.in_time += now <= self._until
-        self._load.latencies.append(now - self._sent_at)
+        name, sent_at = self._waiting.popleft()
+        if status == ACCEPTED:
+            self._load.acknowledged.add(name)
+            self._load.in_time += now <= self._until
+            self._load.latencies.append(now - sent_at)
+        else:
+            self._load.refused[status] += 1
+        if now < self._until:
+            self._send()
+        elif not self._waiting and self._transport:
+            self._transport.close()
 
 
-def deliver(port: int, name: str, delivery: Callable[[str], bytes], *, callers: int, seconds: float) -> Load:
+def deliver(
+    port: int, name: str, delivery: Callable[[str], bytes], *, callers: int, ahead: int = 1, seconds: float
+) -> Load:
     """``delivery`` makes the request for an asset's name; ``name`` is what this stretch's names begin with."""
-    return asyncio.run(_deliver(port, name, delivery, callers, seconds))
+    return asyncio.run(_deliver(port, lambda load, n: Caller(load, f"{name}-{n}", delivery, ahead), callers, seconds))
 
 
-async def _deliver(port: int, name: str, delivery: Callable[[str], bytes], callers: int, seconds: float) -> Load:
+async def _deliver(port: int, make: Callable[[Load, int], Caller], callers: int, seconds: float) -> Load:
     loop, load, made = asyncio.get_running_loop(), Load(seconds), list[Caller]()
     for first in range(0, callers, CONNECTING):
         numbers = range(first, min(callers, first + CONNECTING))
-        opened = [
-            loop.create_connection(lambda n=number: Caller(load, f"{name}-{n}", delivery), "127.0.0.1", port)  # type: ignore[misc]
-            for number in numbers
-        ]
-        made += [caller for _, caller in await asyncio.gather(*opened)]
+        opening = [loop.create_connection(partial(make, load, number), "127.0.0.1", port) for number in numbers]
+        made += [caller for _, caller in await asyncio.gather(*opening)]
     until = time.monotonic() + seconds
     for caller in made:
         caller.begin(until)

@@ -113,7 +113,8 @@ class Front:
 
 
 @contextmanager
-def front(folder: Path) -> Iterator[Front]:
+def front(folder: Path, **more: str) -> Iterator[Front]:
+    """``more``: variables of the server."""
     channels = [{"name": "cellar", "api_key": API_KEY, "mode": "callback"}]
     with KeyServer() as keys:
         keys.publish([jwk()])
@@ -128,7 +129,7 @@ def front(folder: Path) -> Iterator[Front]:
             "METRICS_TOKEN": METRICS_TOKEN,
             "PELION_CHANNELS": json.dumps(channels),
         }
-        with serving(folder, app="app:app", **variables) as server:
+        with serving(folder, app="app:app", **variables, **more) as server:
             started = Front(server, keys, folder / "inbox.db")
             give_up_at = monotonic() + START_SECONDS
             while len(started.workers()) < WORKERS:  # one of them listens already

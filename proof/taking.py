@@ -5,7 +5,8 @@ The rows carry no constraint, so an effect that happened twice is there twice.
 
 from __future__ import annotations
 
-from subscriber.handlers import Notification, Route
+from subscriber.handlers import Route
+from subscriber.model import Notification
 from subscriber.routes import RunningAttempt
 
 TABLE = "CREATE TABLE taken (id text NOT NULL)"

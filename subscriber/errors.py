@@ -12,6 +12,7 @@
     │   ├── StoreUnavailable          the store cannot work now: disk full, locked, read-only, gone
     │   └── Overloaded                more bytes in flight than this process may hold
     ├── NotFound                 404  no such row, or not yours: the two look alike
+    ├── NotReadable              409  a dead letter of which nothing more can be made
     ├── InvalidCursor            400  not a place in a list that this store has given
     ├── InvalidParameter         400  a query parameter that is unknown, doubled or not as described
     ├── LeaseLost                     the row is no longer this attempt's: another has it, or it was settled
@@ -22,7 +23,7 @@
     ├── NoTunnel                      no address on the internet leads to this service's port
     ├── HandlerError                  a handler or sink failed at a notification: costs an attempt
     ├── SinkUnavailable               a receiver of ours is away: holds its route, costs no attempt
-    ├── LockHeld                      another instance does this now
+    ├── LockHeld                 409  another instance does this now
     ├── AlreadyRunning                another service holds the port or the database
     ├── SchemaOutdated                the database wants `migrate` (or a newer program)
     └── SettingsError                 the environment is wrong: all problems at once
@@ -34,7 +35,10 @@ the library, always ``from`` the cause.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
+
+PLACE_FRAMES = 5  # of a traceback, the innermost
 
 
 class SubscriberError(Exception):
@@ -142,6 +146,13 @@ class NotFound(SubscriberError):
     status = 404
 
 
+class NotReadable(SubscriberError):
+    """What was kept cannot be read again: without a body, or outside of the connection it came by."""
+
+    reason = "not_readable"
+    status = 409
+
+
 class InvalidCursor(SubscriberError):
     """Where a list shall go on cannot be told from this text."""
 
@@ -241,6 +252,7 @@ class LockHeld(SubscriberError):
     """Only one instance may do this at a time, and another one does it now."""
 
     reason = "lock_held"
+    status = 409
 
 
 class AlreadyRunning(SubscriberError):
@@ -263,3 +275,8 @@ class SettingsError(SubscriberError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = list(problems)
+
+
+def place_of(error: BaseException) -> str:
+    """Where a bug showed, without its own words: in those there may be a payload."""
+    return "".join(traceback.format_tb(error.__traceback__, -PLACE_FRAMES))

@@ -7,6 +7,7 @@ again; what returns was committed.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,11 +16,13 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from subscriber.access import DeliveryRules
-from subscriber.errors import MalformedDelivery, RefusedDelivery, SubscriberError
+from subscriber.errors import MalformedDelivery, RefusedDelivery, StoreUnavailable, SubscriberError, place_of
 from subscriber.model import DETAIL_CHARS, Claims, DeadLetter, Delivery, Notification, Outcome, Receipt, Tenant
 from subscriber.platforms import PLATFORMS
 from subscriber.store import ChannelFact, Inbox, Submission
 from subscriber.tokens import Verifier
+
+logger = logging.getLogger(__name__)
 
 
 class Gate(NamedTuple):
@@ -169,6 +172,10 @@ def _outcome(submission: Submission, arrived: Arrived) -> Kept | SubscriberError
         return _kept(submission.receipts(), arrived)
     except SubscriberError as error:
         return error
+    except Exception as error:  # the top of the store's thread: somebody waits for an answer, whatever happened
+        extra = {"action": "unstored", "reason": type(error).__name__}
+        logger.error("a delivery was not stored because of a bug:\n%s", place_of(error), extra=extra)
+        return StoreUnavailable("the delivery could not be stored")
 
 
 def _kept(receipts: list[Receipt], arrived: Arrived) -> Kept:

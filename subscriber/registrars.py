@@ -1,4 +1,4 @@
-"""The registrars of every platform that something is subscribed at, for a person who sees what they will do."""
+"""The registrars of every platform that something is subscribed at, for whoever asks for a run of them."""
 
 from __future__ import annotations
 
@@ -7,34 +7,64 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TypeAlias
 
-from subscriber import cumulocity, registration
+from subscriber import cumulocity, pelion, registration
+from subscriber.cumulocity.conversations import ConversationRegistrar
 from subscriber.cumulocity.registrar import Registrar as CumulocityRegistrar
+from subscriber.pelion.registrar import Registrar as PelionRegistrar
+from subscriber.registration.patience import Told
 from subscriber.registration.reconciler import Reconciler
 from subscriber.settings import CumulocitySettings, Settings
 from subscriber.store import Store
 
-Registrar: TypeAlias = Reconciler | CumulocityRegistrar
+Registrar: TypeAlias = Reconciler | CumulocityRegistrar | ConversationRegistrar | PelionRegistrar
 
 
 @contextmanager
-def open_registrars(settings: Settings, store: Store, stop: threading.Event) -> Iterator[Sequence[Registrar]]:
+def open_registrars(
+    settings: Settings, store: Store, stop: threading.Event, *, by_hand: bool, told: Told | None = None
+) -> Iterator[Sequence[Registrar]]:
     """One for each platform that is on and has, or had, something to subscribe; closed at the end.
 
-    ``stop`` ends their waiting and their work between two calls.
+    ``stop`` ends their waiting and their work between two calls. ``by_hand``: a person has seen the plan of all of
+    them, so what is replaced with losses, or removed, is so at once. ``told``: see ``registration.patience``.
     """
     found: list[Registrar] = []
     with ExitStack() as stack:
         if settings.mindsphere is not None:
-            found.append(stack.enter_context(closing(registration.build(settings, store, stop=stop))))
+            found.append(stack.enter_context(closing(registration.build(settings, store, stop=stop, told=told))))
         if settings.cumulocity is not None and cumulocity.subscribes(settings.cumulocity, store):
-            found.append(stack.enter_context(_opened(settings.cumulocity, store, stop)))
+            found.append(
+                stack.enter_context(open_cumulocity(settings.cumulocity, store, stop, by_hand=by_hand, told=told))
+            )
+        if settings.cumulocity is not None and settings.realtime:
+            found.append(stack.enter_context(open_conversations(settings, settings.cumulocity, store, stop)))
+        if pelion.registers(settings.pelion, store):
+            office = pelion.build(settings, store, by_hand=by_hand, stop=stop, told=told)
+            found.append(stack.enter_context(closing(office.registrar)))
         yield found
 
 
 @contextmanager
-def _opened(settings: CumulocitySettings, store: Store, stop: threading.Event) -> Iterator[CumulocityRegistrar]:
+def open_cumulocity(
+    settings: CumulocitySettings, store: Store, stop: threading.Event, *, by_hand: bool, told: Told | None = None
+) -> Iterator[CumulocityRegistrar]:
+    """That of Notification 2.0. ``by_hand``, ``told``: as above."""
     with (
         closing(cumulocity.open_directory(settings, stop=stop)) as directory,
-        closing(cumulocity.build(settings, store, directory, by_hand=True, stop=stop)) as registrar,
+        closing(cumulocity.build(settings, store, directory, by_hand=by_hand, stop=stop, told=told)) as registrar,
+    ):
+        yield registrar
+
+
+@contextmanager
+def open_conversations(
+    settings: Settings, platform: CumulocitySettings, store: Store, stop: threading.Event
+) -> Iterator[ConversationRegistrar]:
+    """That of real-time conversations."""
+    with (
+        closing(cumulocity.open_directory(platform, stop=stop)) as directory,
+        closing(
+            cumulocity.build_conversations(platform, settings.realtime, store, directory, stop=stop)
+        ) as registrar,
     ):
         yield registrar

@@ -266,8 +266,8 @@ def build(settings: Settings) -> Services:
     store = open_store(settings.database_url)
     metrics = Metrics()
     gates = {MINDSPHERE: mindsphere_gate(settings.mindsphere, metrics)} if settings.mindsphere else {}
-    if provisioned := provisioned_platforms(settings):
-        watch_registration(store, metrics, provisioned)
+    if registered := registered_platforms(settings):
+        watch_registration(store, metrics, registered)
     return Services(
         settings=settings,
         store=store,
@@ -279,9 +279,10 @@ def build(settings: Settings) -> Services:
     )
 
 
-def provisioned_platforms(settings: Settings) -> list[str]:
-    """Platforms that are on and whose tenants come and go by themselves."""
-    return [name for name, on in ((MINDSPHERE, settings.mindsphere), (CUMULOCITY, settings.cumulocity)) if on]
+def registered_platforms(settings: Settings) -> list[str]:
+    """Platforms that are on and have subscriptions that a worker makes and keeps."""
+    configured = {MINDSPHERE: settings.mindsphere, CUMULOCITY: settings.cumulocity, PELION: settings.pelion}
+    return [name for name, found in configured.items() if found]
 
 
 def pelion_callbacks(settings: Settings, store: Store) -> Callbacks | None:

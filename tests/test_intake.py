@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import migrations
-from subscriber.errors import Forbidden, InvalidToken, RefusedDelivery
-from subscriber.intake import Intake, Kept
+from subscriber.errors import Forbidden, InvalidToken, RefusedDelivery, StoreUnavailable, SubscriberError
+from subscriber.intake import Arrived, Intake, Kept, keep_later
 from subscriber.metrics import Metrics
-from subscriber.model import Claims, State, Tenant
+from subscriber.model import Claims, Receipt, State, Tenant
 from subscriber.services import mindsphere_gate
 from subscriber.settings import Settings
-from subscriber.store import RowFilter, Store, open_store
+from subscriber.store import Inbox, RowFilter, Store, open_store
 from tests.signing import KeyServer, bearer, broker_claims, jwk, mint
 
 CUSTAA, CUSTBB = Tenant("mindsphere", "custaa"), Tenant("mindsphere", "custbb")
@@ -202,3 +202,25 @@ def test_deliveries_for_an_erased_tenant_are_acknowledged_counted_and_not_kept(w
     assert world.deliver(asset()) is Kept.DUPLICATE
     assert world.deliver(asset(id="m-9")) is Kept.DUPLICATE
     assert world.rows() == []
+
+
+class Broken:
+    """A store with a bug: it cannot say what became of anything."""
+
+    def submit(self, *arrived: object) -> Broken:
+        return self
+
+    def receipts(self) -> list[Receipt]:
+        raise TypeError("a secret " + "payload")
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        callback()
+
+
+def test_whoever_waits_is_answered_once_whatever_breaks(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Kept | SubscriberError] = []
+    ask_again = keep_later(cast(Inbox, Broken()), Arrived((), ()), told.append)
+    ask_again()
+    (outcome,) = told
+    assert isinstance(outcome, StoreUnavailable) and outcome.status == 503
+    assert "in receipts" in caplog.text and "a secret payload" not in caplog.text

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
+from subscriber.errors import PlatformUnavailable
 from subscriber.registrars import open_registrars
 from subscriber.settings import Settings
 from subscriber.store import Store
@@ -21,10 +24,15 @@ CUMULOCITY = {
     "APPLICATION_NAME": "alarmapi",
     "C8Y_SUBSCRIPTIONS": '[{"name":"a","subscriber":"s","context":"tenant","apis":["alarms"]}]',
 }
+REALTIME = {"C8Y_REALTIME": '[{"tenant":"t123","path":"/notification/operations","x_id":"x","channels":["/5010"]}]'}
+PELION = {"PELION_CHANNELS": '[{"name":"cellar","api_key":"ak_1","mode":"websocket"}]'}
+AWAY_PELION = {
+    "PELION_CHANNELS": '[{"name":"cellar","api_key":"ak_1","mode":"websocket","host":"http://127.0.0.1:1"}]'
+}
 
 
 def platforms(store: Store, environ: dict[str, str]) -> list[str]:
-    with open_registrars(Settings.from_environ(environ), store, threading.Event()) as registrars:
+    with open_registrars(Settings.from_environ(environ), store, threading.Event(), by_hand=False) as registrars:
         return [one.platform for one in registrars]
 
 
@@ -33,7 +41,24 @@ def test_there_is_one_for_each_platform_that_is_on(store: Store) -> None:
         assert platforms(store, {}) == []
         assert platforms(store, small.environ()) == ["mindsphere"]
         assert platforms(store, {**small.environ(), **CUMULOCITY}) == ["mindsphere", "cumulocity"]
+        everything = {**small.environ(), **CUMULOCITY, **REALTIME, **PELION}
+        assert platforms(store, everything) == ["mindsphere", "cumulocity", "smartrest", "pelion"]
 
 
 def test_a_platform_where_nothing_is_subscribed_has_none(store: Store) -> None:
     assert platforms(store, {**CUMULOCITY, "C8Y_SUBSCRIPTIONS": ""}) == []
+
+
+@pytest.mark.parametrize("environ", [CUMULOCITY, AWAY_PELION], ids=["cumulocity", "pelion"])
+def test_who_waits_hears_at_once_that_a_platform_does_not_answer(store: Store, environ: dict[str, str]) -> None:
+    heard: list[PlatformUnavailable] = []
+    stop = threading.Event()
+
+    def told(error: PlatformUnavailable) -> None:
+        heard.append(error)
+        stop.set()  # enough of waiting
+
+    settings = Settings.from_environ(environ)
+    with open_registrars(settings, store, stop, by_hand=True, told=told) as (registrar,):
+        registrar.run()
+    assert [error.reason for error in heard] == ["unreachable"]

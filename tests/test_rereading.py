@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from subscriber.errors import MalformedDelivery, NotFound
+from subscriber.errors import MalformedDelivery, NotReadable
 from subscriber.model import Outcome, Tenant
 from subscriber.rereading import accept_again, read_again
 from subscriber.store import Store
@@ -37,7 +37,8 @@ def test_what_is_still_not_readable_is_said_to_be_so() -> None:
 
 
 def test_without_a_body_or_a_codec_there_is_nothing_to_read() -> None:
-    with pytest.raises(NotFound, match="no body"):
+    with pytest.raises(NotReadable, match="no body"):
         read_again(replace(letter(), body=None), ())
-    with pytest.raises(NotFound, match="cannot be read again"):
-        read_again(letter(tenant=Tenant("smartrest", "t1")), ())
+    for platform in ("cumulocity", "smartrest", "pelion"):
+        with pytest.raises(NotReadable, match=f"deliveries of {platform} cannot be read again"):
+            read_again(letter(tenant=Tenant(platform, "t1")), ())

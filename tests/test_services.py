@@ -184,10 +184,13 @@ def test_metrics_tell_of_the_platforms_that_are_on(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/inbox.db"
     migrations.apply(url)
     cumulocity = {"C8Y_BASEURL": "https://acme.example", "C8Y_TENANT": "t1", "C8Y_USER": "u", "C8Y_PASSWORD": "p"}
-    built = services.build(Settings.from_environ({"DATABASE_URL": url, **cumulocity}))
+    pelion = {"PELION_CHANNELS": '[{"name":"cellar","api_key":"ak_1x","mode":"websocket"}]'}
+    built = services.build(Settings.from_environ({"DATABASE_URL": url, **cumulocity, **pelion}))
     with closing(built.store):
         shown = built.metrics.render().decode()
-    assert 'subscriber_subscriptions_failed{platform="cumulocity"} 0.0' in shown and "mindsphere" not in shown
+    for platform in ("cumulocity", "pelion"):
+        assert f'subscriber_subscriptions_failed{{platform="{platform}"}} 0.0' in shown
+    assert "mindsphere" not in shown and "cellar" not in shown
 
 
 def test_a_hook_that_cannot_be_called_is_told_before_a_worker_starts(

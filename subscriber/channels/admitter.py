@@ -18,7 +18,6 @@ import asyncio
 import logging
 import random
 import threading
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -26,7 +25,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from subscriber.errors import SubscriberError
+from subscriber.errors import SubscriberError, place_of
 from subscriber.model import DeadLetter, Notification, Outcome, Receipt
 from subscriber.store import ChannelFact, Inbox, Submission
 
@@ -41,7 +40,6 @@ OVERDUE_SECONDS = 6.0  # a submission's turn comes within 5 s or never (``store.
 RETRY_BASE_SECONDS = 0.2
 RETRY_CEILING_SECONDS = 15.0
 RETRY_DOUBLINGS = 7  # more than the base needs to pass the ceiling
-PLACE_FRAMES = 5  # of a bug's traceback, the innermost
 UNSTORABLE = "unstorable"  # reason of a store error: these values will never be stored
 
 
@@ -220,9 +218,10 @@ class Admitter:
             burst.lane.stored += burst.frames
             self._bytes -= burst.size
             self._count(burst, islice(remaining, len(burst.notifications)))
-            burst.committed()
         self._relief.set()
-        self._relief.clear()  # whoever waits now goes on; who comes later waits for the next
+        self._relief.clear()  # whoever waits now goes on, when this is through; who comes later waits for the next
+        for burst in flight.bursts:
+            burst.committed()  # last: if one fails, it costs acknowledgements, and nobody waits for ever
 
     def _count(self, burst: Burst, receipts: Iterable[Receipt]) -> None:
         counts = Counter[str](receipt.outcome for receipt in receipts)
@@ -249,9 +248,8 @@ class Admitter:
         if isinstance(error, SubscriberError):
             logger.warning(waits, extra={**extra, "reason": error.reason, "attempt": flight.failures})
             return
-        place = "".join(traceback.format_tb(error.__traceback__, -PLACE_FRAMES))
         about = {**extra, "reason": type(error).__name__, "attempt": flight.failures}
-        logger.error("%s, which has a bug:\n%s", waits, place, extra=about)
+        logger.error("%s, which has a bug:\n%s", waits, place_of(error), extra=about)
 
 
 def _pieces(burst: Burst, error: SubscriberError) -> list[Burst]:

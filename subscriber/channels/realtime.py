@@ -25,7 +25,7 @@ from subscriber.channels.notebook import Notebook, open_notebook
 from subscriber.channels.ownership import Ownership
 from subscriber.channels.pace import Pace
 from subscriber.channels.runner import Line, Shared
-from subscriber.errors import PlatformUnavailable, SubscriberError
+from subscriber.errors import PlatformUnavailable, SubscriberError, Unavailable
 from subscriber.model import SMARTREST
 from subscriber.platforms.smartrest.transitions import State
 from subscriber.platforms.smartrest.turns import Request, Turn
@@ -67,7 +67,7 @@ class RealtimeChannel:
         self._notebook: Notebook | None = None  # from the first run on: later ones go on with it
         self._busy = False  # a turn is being stored
         self._stopping = False
-        self._asked_before = b""  # what had been asked for when the session stopped
+        self._asked_before: bytes | None = None  # what had been asked for when the session stopped; None: not known
 
     @property
     def stored(self) -> int:
@@ -103,7 +103,8 @@ class RealtimeChannel:
             turn = await self._turn(notebook, standing)
             self._tell_refused(turn)
             if turn.state is State.STOPPED:
-                self._asked_before = await notebook.asked_to_restart()
+                self._asked_before = None
+                await self._asked(notebook)
             if turn.failure is None:
                 continue
             if turn.failure.reason == CREDENTIALS_REFUSED:
@@ -150,9 +151,18 @@ class RealtimeChannel:
         """Wait until a person asks for it, where the server wants no more of us."""
         if notebook.session.state is not State.STOPPED:
             return
-        while await notebook.asked_to_restart() == self._asked_before:
+        while not await self._asked(notebook):
             await asyncio.sleep(self._restart_look_seconds)
         notebook.session.restart()
+
+    async def _asked(self, notebook: Notebook) -> bool:
+        """Has a person asked since the last look? While the store is away that is not known, and it stays stopped."""
+        try:
+            asked = await notebook.asked_to_restart()
+        except Unavailable:
+            return False
+        before, self._asked_before = self._asked_before, asked
+        return before is not None and asked != before
 
     async def _stop(self, notebook: Notebook, talking: asyncio.Task[SubscriberError]) -> None:
         """Finish what has begun to come, if it does in time; then say that nothing is on its way."""

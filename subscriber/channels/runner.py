@@ -13,7 +13,7 @@ import logging
 import resource
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 6.5  # commits in flight take at most 5, closing 1; as long as the dispatcher drains
 REBUILD_SECONDS = 5.0
+LOOK_SECONDS = 0.1  # how soon a stop is seen
 # New containers between two looks of the collector for cycles. Notifications wait by the thousand and make none, yet
 # looking at them every 700 took a tenth of the time of a busy channel.
 COLLECT_AFTER = 50_000
@@ -129,19 +130,17 @@ def _tasks(coroutines: Iterable[Coroutine[None, None, None]]) -> set[asyncio.Tas
 
 async def _until(stop: threading.Event, tasks: set[asyncio.Task[None]]) -> None:
     """Wait for ``stop``. Raises what a task raises that ends before."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-
-    def watch() -> None:
-        stop.wait()
-        with suppress(RuntimeError):  # the loop has ended before
-            loop.call_soon_threadsafe(told.set)
-
-    threading.Thread(target=watch, name="channels-stop", daemon=True).start()
-    stopping = asyncio.create_task(told.wait())
+    stopping = asyncio.create_task(_told(stop))
     done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     for task in done - {stopping}:
         task.result()
+
+
+async def _told(stop: threading.Event) -> None:
+    """Looked at, not waited for: a thread that waits would outlive a loop that fails."""
+    while not stop.is_set():
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from socket import SHUT_WR
 
 import aiohttp
 
@@ -65,9 +67,12 @@ class Socket(aiohttp.ClientWebSocketResponse):
         self._transport.abort()
 
     def fall_silent(self) -> None:
-        """Say no more, and let the far side know where the connection allows it: what it has said still comes."""
-        if not self._mute and self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        """Say no more, and let the far side know: what it has said until it notices still comes.
+
+        TLS has no such half-close, but the connection below it has: the far side sees it as one that broke.
+        """
+        if not (self._mute or self._transport.is_closing()):
+            self._end_writing()
         self._mute = True
 
     async def pong(self, message: bytes = b"") -> None:
@@ -78,6 +83,13 @@ class Socket(aiohttp.ClientWebSocketResponse):
         if self.abrupt and not self._closing:  # else it is the answer to the far side's close frame
             self.drop()
         return await super().close(code=code, message=message)
+
+    def _end_writing(self) -> None:
+        if self._transport.can_write_eof():
+            self._transport.write_eof()  # after what is buffered
+            return
+        with suppress(OSError):  # it has just broken by itself
+            self._transport.get_extra_info("socket").shutdown(SHUT_WR)
 
     def _write(self, data: bytes) -> None:
         if not (self._mute or self.closed or self._transport.is_closing()):

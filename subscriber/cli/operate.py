@@ -189,7 +189,7 @@ def _credentials(store: Store, settings: Settings) -> Finding:
 
 def _cumulocity(store: Store, settings: CumulocitySettings, offline: bool) -> Iterator[Finding]:
     """What the store remembers of its tenants, and whether they take our service users with their role."""
-    from subscriber.cli.register import opened_cumulocity
+    from subscriber.registrars import open_cumulocity
     from subscriber.store import Finding
 
     tally, waiting = store.registry.tally(CUMULOCITY), store.registry.census(CUMULOCITY).waiting
@@ -199,7 +199,7 @@ def _cumulocity(store: Store, settings: CumulocitySettings, offline: bool) -> It
     text = f"{waiting} tenants are missing in the list: `register --apply --confirm-shrink` lets them go"
     yield Finding(name="cumulocity_tenants", ok=not waiting, detail=text if waiting else "none is missing")
     if not offline:
-        with opened_cumulocity(settings, store, threading.Event()) as registrar:
+        with open_cumulocity(settings, store, threading.Event(), by_hand=True) as registrar:
             yield from registrar.probe()
 
 
@@ -226,9 +226,9 @@ def _conversations(
     store: Store, settings: Settings, cumulocity: CumulocitySettings, offline: bool
 ) -> Iterator[Finding]:
     """Sessions that wait for a person, and whether the platform has the templates."""
-    from subscriber.cli.register import opened_conversations
+    from subscriber.registrars import open_conversations
 
-    with opened_conversations(settings, cumulocity, store, threading.Event()) as registrar:
+    with open_conversations(settings, cumulocity, store, threading.Event()) as registrar:
         yield from registrar.findings()
         if not offline:
             yield from registrar.probe()

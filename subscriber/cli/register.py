@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -23,18 +23,11 @@ from subscriber.errors import LockHeld, NotFound, PlatformRefused, PlatformUnava
 from subscriber.model import Tenant
 
 if TYPE_CHECKING:
-    from subscriber.cumulocity.conversations import ConversationRegistrar
-    from subscriber.cumulocity.registrar import Registrar as CumulocityRegistrar
-    from subscriber.pelion.registrar import Registrar as PelionRegistrar
+    from subscriber.registrars import Registrar
     from subscriber.registration.apply import Applied, Observe, Report
     from subscriber.registration.census import Survey
-    from subscriber.registration.patience import Told
     from subscriber.registration.plan import Change
-    from subscriber.registration.reconciler import Reconciler
-    from subscriber.settings import CumulocitySettings, Settings
     from subscriber.store import Store
-
-    Registrar = Reconciler | CumulocityRegistrar | ConversationRegistrar | PelionRegistrar
 
 Result = TypeVar("Result")
 
@@ -124,6 +117,8 @@ def _each(out: Output, tenant: Tenant | None, one: Callable[[Store, Registrar, t
 
 @contextmanager
 def _opened(out: Output, tenant: Tenant | None) -> Iterator[tuple[Store, Sequence[Registrar], threading.Event]]:
+    from subscriber.registrars import open_registrars
+    from subscriber.registration import build
     from subscriber.registration.patience import PERSON_SECONDS
 
     settings, stop = current().settings(), threading.Event()
@@ -131,61 +126,16 @@ def _opened(out: Output, tenant: Tenant | None) -> Iterator[tuple[Store, Sequenc
     def told(error: PlatformUnavailable) -> None:
         out.warn(f"no answer yet, trying for up to {PERSON_SECONDS:.0f} s: {error.detail}")
 
-    with current().store() as store, _registrars(settings, store, stop, told) as registrars:
+    with (
+        current().store() as store,
+        open_registrars(settings, store, stop, by_hand=True, told=told) as registrars,
+    ):
+        if not registrars:
+            build(settings, store)  # refuses, and says which settings there are
         asked = [one for one in registrars if tenant is None or one.platform == tenant.platform]
         if not asked:
             raise click.UsageError(f"nothing is registered at {tenant.platform if tenant else 'any platform'} here")
         yield store, asked, stop
-
-
-@contextmanager
-def _registrars(settings: Settings, store: Store, stop: threading.Event, told: Told) -> Iterator[Sequence[Registrar]]:
-    """Those of the platforms where something is subscribed. Raises ``SettingsError`` if there is none."""
-    from subscriber.cumulocity import subscribes
-    from subscriber.pelion import build as build_pelion
-    from subscriber.pelion import registers
-    from subscriber.registration import build
-
-    found: list[Registrar] = []
-    with ExitStack() as stack:
-        if settings.mindsphere is not None:
-            found.append(stack.enter_context(closing(build(settings, store, stop=stop, told=told))))
-        if settings.cumulocity is not None and subscribes(settings.cumulocity, store):
-            found.append(stack.enter_context(opened_cumulocity(settings.cumulocity, store, stop)))
-        if settings.cumulocity is not None and settings.realtime:
-            found.append(stack.enter_context(opened_conversations(settings, settings.cumulocity, store, stop)))
-        if registers(settings.pelion, store):
-            office = build_pelion(settings, store, by_hand=True, stop=stop)
-            found.append(stack.enter_context(closing(office.registrar)))
-        yield found or [build(settings, store, stop=stop)]
-
-
-@contextmanager
-def opened_cumulocity(
-    settings: CumulocitySettings, store: Store, stop: threading.Event
-) -> Iterator[CumulocityRegistrar]:
-    """The registrar of Cumulocity, for a person who sees what it will do."""
-    from subscriber.cumulocity import build, open_directory
-
-    with (
-        closing(open_directory(settings, stop=stop)) as directory,
-        closing(build(settings, store, directory, by_hand=True, stop=stop)) as registrar,
-    ):
-        yield registrar
-
-
-@contextmanager
-def opened_conversations(
-    settings: Settings, cumulocity: CumulocitySettings, store: Store, stop: threading.Event
-) -> Iterator[ConversationRegistrar]:
-    """The registrar of Cumulocity's real-time conversations."""
-    from subscriber.cumulocity import build_conversations, open_directory
-
-    with (
-        closing(open_directory(cumulocity, stop=stop)) as directory,
-        closing(build_conversations(cumulocity, settings.realtime, store, directory, stop=stop)) as registrar,
-    ):
-        yield registrar
 
 
 def _tell(out: Output, store: Store, registrar: Registrar, survey: Survey, only: Tenant | None) -> None:

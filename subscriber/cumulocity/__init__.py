@@ -27,7 +27,7 @@ from subscriber.model import CUMULOCITY
 from subscriber.platforms import cumulocity_api as api
 from subscriber.platforms.smartrest.realtime import Realtime
 from subscriber.registration.apply import CEILING
-from subscriber.registration.patience import Patience
+from subscriber.registration.patience import Patience, Told, connect_seconds
 from subscriber.settings import CumulocitySettings
 from subscriber.store import Clock, Store
 from subscriber.transport import Transport
@@ -97,17 +97,26 @@ def build(
     *,
     by_hand: bool,
     stop: threading.Event | None = None,
+    told: Told | None = None,
     jitter: Callable[[], float] = random.random,
     clock: Clock = lambda: datetime.now(UTC),
 ) -> Registrar:
     """The registrar of the configured application. ``stop`` ends its waiting and its work early.
 
-    ``by_hand``: a person has seen the plan, so rules are replaced and leftovers removed at once.
+    ``by_hand``: a person has seen the plan, so rules are replaced and leftovers removed at once. ``told``: for a
+    person who waits, see ``registration.patience``.
     """
     stop = stop or threading.Event()
-    transport = Transport(settings.base_url, pause=stop.wait, jitter=jitter, attempts=1, connections=CEILING)
+    transport = Transport(
+        settings.base_url,
+        pause=stop.wait,
+        jitter=jitter,
+        attempts=1,
+        connections=CEILING,
+        connect_seconds=connect_seconds(told),
+    )
     gateway = ServiceGateway(directory, transport)
-    notifications = Notifications(gateway, Patience(stop.wait, jitter), replacing=by_hand)
+    notifications = Notifications(gateway, Patience(stop.wait, jitter, told=told), replacing=by_hand)
     return Registrar(
         settings,
         directory,

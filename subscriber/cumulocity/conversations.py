@@ -188,12 +188,12 @@ class ConversationRegistrar:
                 return
 
     def _end(self, realtime: Realtime) -> None:
-        """84, then nothing of it is remembered."""
+        """84, then nothing of it is remembered. A platform that does not know it any more may say so as it likes."""
         session = Session(realtime, self._fact(realtime, SESSION))
         session.close()
         if session.state is not State.CLOSED:
             turn = self._turn(session)
-            if turn.failure is not None:
+            if turn.failure is not None and turn.state is not State.CLOSED:
                 raise turn.failure
         self._remember(realtime, dict.fromkeys((SESSION, ROWS, COVERAGE, RESTART), b""))
         self._registry.remove_channels([self._row(realtime)])

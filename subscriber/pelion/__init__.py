@@ -26,7 +26,7 @@ from subscriber.pelion.gateway import Gateway
 from subscriber.pelion.registrar import Registrar
 from subscriber.pelion.standing import Created, Standing, unheard
 from subscriber.pelion.upkeep import Upkeep
-from subscriber.registration.patience import Patience
+from subscriber.registration.patience import Patience, Told, connect_seconds
 from subscriber.settings import PelionSettings, Settings
 from subscriber.store import Clock, Store
 from subscriber.transport import Transport
@@ -60,21 +60,23 @@ def build(
     *,
     by_hand: bool,
     stop: threading.Event | None = None,
+    told: Told | None = None,
     created: Created = unheard,
     jitter: Callable[[], float] = random.random,
     clock: Clock = lambda: datetime.now(UTC),
 ) -> Office:
     """The registrar of the configured channels, and what it goes by. ``stop`` ends its waiting and its work early.
 
-    ``by_hand``: a person has seen the plan, so what is not configured any more is removed. ``created``: see
-    ``Standing``. ``clock`` is the store's.
+    ``by_hand``: a person has seen the plan, so what is not configured any more is removed. ``told``: for
+    a person who waits, see ``registration.patience``. ``created``: see ``Standing``. ``clock`` is the store's.
     """
     stop = stop or threading.Event()
     channels = settings.pelion.channels if settings.pelion else ()
-    gateway = Gateway(channels, lambda host: Transport(host, pause=stop.wait, jitter=jitter, attempts=1))
+    patient = partial(Transport, pause=stop.wait, jitter=jitter, attempts=1, connect_seconds=connect_seconds(told))
+    gateway = Gateway(channels, patient)
     standing = Standing(store, clock, created)
     address = Addresses(partial(own_address, settings.public_url, settings.ngrok_api_url, settings.port))
-    applications = Applications(gateway, Patience(stop.wait, jitter), standing, store.registry, address)
+    applications = Applications(gateway, Patience(stop.wait, jitter, told=told), standing, store.registry, address)
     registrar = Registrar(
         channels, applications, standing, store.registry, address, by_hand=by_hand, stop=stop, clock=clock
     )

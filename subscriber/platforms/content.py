@@ -19,13 +19,18 @@ NAME_CHARS = (
     255  # MindSphere's limit for topics; taken for ids and actions of all platforms, none of which is published
 )
 DIGEST_BYTES = 16  # 2**64 notifications of one tenant for an even chance of a collision
+# Of one body. Parsed, a value takes up to thirty times its bytes, and a process has half of 512 MiB: 10 MiB of the
+# densest JSON would take 320. Readings have some 20 bytes a value, so these fill the largest body by default.
+MOST_VALUES = 500_000
 TIME_BYTES = 6  # milliseconds until the year 10889; rows of one hour share index pages
 NO_TIME = bytes(TIME_BYTES)
 CONTENT = blake2b(digest_size=DIGEST_BYTES, person=b"content")
 
 
 def parse(body: bytes) -> Any:
-    """The JSON value in a body. Raises ``MalformedDelivery`` for what is none, or could not be stored again."""
+    """The JSON value in a body. Raises ``MalformedDelivery`` for what is none, too much, or could not be kept."""
+    if len(body) > MOST_VALUES and _values_at_most(body) > MOST_VALUES:
+        raise MalformedDelivery(f"more than {MOST_VALUES:,} values", reason="too_many_values")
     # orjson refuses what could not be stored again: lone surrogates, NaN, nesting deeper than 1,024.
     try:
         document = orjson.loads(body)
@@ -34,6 +39,11 @@ def parse(body: bytes) -> Any:
     if b"\\u0000" in body and _holds_nul(document):
         raise MalformedDelivery("a text holds NUL, which no database column takes", reason="nul")
     return document
+
+
+def _values_at_most(body: bytes) -> int:
+    """How many values JSON may hold at most: each but the first of an object or array stands behind a comma."""
+    return body.count(b",") + body.count(b"[") + body.count(b"{") + 1
 
 
 def _holds_nul(document: Any) -> bool:

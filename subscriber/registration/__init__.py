@@ -20,12 +20,12 @@ from subscriber.errors import SettingsError
 from subscriber.platforms import mindsphere_api as api
 from subscriber.registration.apply import CEILING
 from subscriber.registration.broker import Broker
-from subscriber.registration.patience import PERSON_CONNECT_SECONDS, Patience, Told
+from subscriber.registration.patience import Patience, Told, connect_seconds
 from subscriber.registration.reconciler import Reconciler
 from subscriber.settings import MindSphereSettings, Settings
 from subscriber.store import Clock, Store
 from subscriber.token_manager import Gateway, TokenManager, application_of
-from subscriber.transport import CONNECT_SECONDS, Transport
+from subscriber.transport import Transport
 from subscriber.tunnel import own_address
 
 PUBLIC = "{public}"  # place of the address template that this service's own address fills
@@ -58,7 +58,7 @@ def build(
     stop = stop or threading.Event()
     transport = Transport(
         mindsphere.gateway_url,
-        connect_seconds=CONNECT_SECONDS if told is None else PERSON_CONNECT_SECONDS,
+        connect_seconds=connect_seconds(told),
         pause=stop.wait,
         jitter=jitter,
         attempts=1,

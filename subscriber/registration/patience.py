@@ -20,6 +20,7 @@ from subscriber.errors import PlatformRefused, PlatformUnavailable
 from subscriber.transport import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_MAX_SECONDS,
+    CONNECT_SECONDS,
     HOPELESS,
     PATIENCE_SECONDS,
     THROTTLED,
@@ -35,6 +36,11 @@ PERSON_SECONDS = 10.0  # a restart of the far side; whoever waits at a terminal 
 PERSON_CONNECT_SECONDS = 2.5  # to a host that says nothing at all; a round trip around the world takes half a second
 
 Told = Callable[[PlatformUnavailable], None]  # called at most once an outage, by whichever thread meets it
+
+
+def connect_seconds(told: Told | None) -> float:
+    """How long a connection may take: less while a person waits."""
+    return CONNECT_SECONDS if told is None else PERSON_CONNECT_SECONDS
 
 
 class Patience:

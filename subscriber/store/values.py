@@ -79,6 +79,7 @@ class RowFilter:
     """Which rows to list; None and empty mean any. Names are exact."""
 
     tenant: Tenant | None = None
+    platform: str | None = None
     topic: str | None = None
     source: str | None = None
     state: State | None = None
@@ -191,7 +192,12 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """The service was away longer than the platform keeps trying: what fell into it cannot be fetched."""
+    """What was published in this time may never have come, and will not come again.
+
+    ``reason`` says why. ``away``: the service was, for longer than the platform keeps trying. Where the platform
+    keeps nothing beyond a session: ``session_lost``, with what that held and until the next one; ``answer_lost``, it
+    is sent only once, and did not arrive whole.
+    """
 
     tenant: Tenant | None  # None: all tenants of the platform
     platform: str

@@ -42,6 +42,7 @@ class SmallRealtime:
     def __init__(self) -> None:
         self.clients: dict[str, Client] = {}
         self.acknowledged = True
+        self.unknown_client = "86,,0,handshake"  # what it says to one, but for polls
         self.password = PASSWORD
         self.templates = {X_ID}
         self.hold_seconds = 30.0
@@ -141,7 +142,7 @@ class SmallRealtime:
             return self._handshake(values)
         client = self.clients.get(values[0])
         if client is None:
-            return "86,,0,handshake"
+            return self.unknown_client
         if id == "81":
             if values[1] in self.refuse_channels:
                 return "50,1,403"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -15,8 +16,8 @@ Talk = Callable[[web.WebSocketResponse], Awaitable[None]]
 
 
 @asynccontextmanager
-async def connected(talk: Talk) -> AsyncIterator[Socket]:
-    """A socket whose far side does ``talk`` and then closes."""
+async def connected(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[Socket]:
+    """A socket whose far side does ``talk`` and then closes. ``tls``: the far side's."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(autoping=False)
@@ -25,7 +26,7 @@ async def connected(talk: Talk) -> AsyncIterator[Socket]:
         await socket.close()
         return socket
 
-    async with serving(answer) as url, outbound() as out:
+    async with serving(answer, tls) as url, outbound() as out:
         socket = await out.connect(url, "/", {})
         try:
             yield socket
@@ -34,12 +35,18 @@ async def connected(talk: Talk) -> AsyncIterator[Socket]:
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """An address where every request is answered by ``answer``."""
+async def serving(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """An address where every request is answered by ``answer``; with ``tls`` over https, as localhost."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)
-    async with TestServer(application) as server:
+    server = TestServer(application, host="localhost", scheme="https") if tls else TestServer(application)
+    await server.start_server(ssl=tls)
+    try:
         yield str(server.make_url("")).rstrip("/")
+    finally:
+        await server.close()
 
 
 @asynccontextmanager

@@ -367,3 +367,18 @@ def test_a_bug_in_the_store_holds_up_channels_only_until_it_is_tried_again(
     told = [record for record in caplog.records if "which has a bug" in record.message]
     assert [vars(record)["reason"] for record in told] == ["TypeError", "KeyError"]
     assert "in submit" in told[0].message and PAYLOAD not in caplog.text
+
+
+def test_a_channel_that_fails_when_it_is_told_makes_nobody_wait(store: Store) -> None:
+    async def story() -> None:
+        async with at_work(store) as scene:
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            lanes = [Lane("cumulocity") for _ in range(3)]
+            for number, lane in enumerate(lanes):
+                scene.admitter.put(burst(lane, several(1, prefix=f"n{number}-"), lambda: 1 // 0 and None))
+            for lane in lanes:
+                await scene.admitter.stored(lane)
+            assert not any(lane.frames for lane in lanes)
+
+    run(story)
+    assert store.reports.counts().pending == 3

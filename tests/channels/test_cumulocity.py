@@ -88,8 +88,9 @@ def test_an_orderly_stop_acknowledges_what_it_stores_and_the_next_start_goes_on_
     platform.publish("cold", "worker", frames)
     with Worker(store, [consumer(platform.url)]):
         wait_for(lambda: queue.acknowledged)
-    assert len(stored(store)) == len(queue.acknowledged)
+    wait_for(lambda: queue.closes)  # the platform's own thread notes the end a moment after it has answered
     assert queue.closes == [1000]
+    assert len(stored(store)) == len(queue.acknowledged)
     with Worker(store, [consumer(platform.url)]) as worker:
         wait_for(lambda: not queue.backlog)
         assert worker.counted.frames["duplicate"] == 0

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from subscriber.channels.conversations import RESTART, Conversation, fact_name
 from subscriber.channels.coverage import ON_ITS_WAY
-from subscriber.store import ChannelFact, Store
+from subscriber.errors import StoreUnavailable
+from subscriber.model import Tenant
+from subscriber.store import ChannelFact, Registry, Store
 from tests.channels.small_realtime import SmallRealtime, small_realtime
 from tests.channels.talking import Talking, conversation, gaps, rows, texts, wait_for
 
@@ -165,10 +169,50 @@ def test_a_session_sent_away_is_shown_as_stopped_until_a_person_asks_for_a_new_o
     assert worker.counted.losses == ["stopped"]
 
 
-def ask_to_restart(store: Store) -> None:
+def ask_to_restart(store: Store, value: bytes = b"now") -> None:
     place = conversation("").place
-    fact = ChannelFact(place.tenant, place.channel, fact_name(place, RESTART), b"now")
+    fact = ChannelFact(place.tenant, place.channel, fact_name(place, RESTART), value)
     store.inbox.add([], [], [fact])
+
+
+class Moody:
+    """A registry that now and then cannot be asked what is remembered of a channel."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.away = False
+        self.asked = 0  # while away
+        self.told = 0
+
+    def channel_fact(self, tenant: Tenant, channel: str, name: str) -> bytes:
+        self.asked += self.away
+        if self.away:
+            raise StoreUnavailable("the store is away")
+        fact = self._registry.channel_fact(tenant, channel, name)
+        self.told += 1
+        return fact
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._registry, name)
+
+
+def test_a_stopped_session_stays_stopped_while_the_store_is_away_and_can_still_be_begun_anew(
+    server: SmallRealtime, store: Store
+) -> None:
+    moody = Moody(store.registry)
+    ask_to_restart(store)  # long ago
+    with Talking(replace(store, registry=cast(Registry, moody)), [conversation(server.url)]) as worker:
+        wait_for(lambda: server.held)
+        moody.away = True
+        server.answer(b"86,,,none")
+        wait_for(lambda: worker.states() == {"stopped": 1} and moody.asked >= 3)
+        told, moody.away = moody.told, False
+        wait_for(lambda: moody.told > told + 1)
+        wait_for(lambda: [row.state for row in store.registry.channels("smartrest")] == ["stopped"])
+        assert server.requests.count(b"80,true") == 1 and worker.counted.losses == ["stopped"]
+        ask_to_restart(store, b"again")
+        wait_for(lambda: worker.states() == {"connected": 1})
+    assert server.requests.count(b"80,true") == 2
 
 
 def test_credentials_that_were_rotated_are_asked_for_anew(server: SmallRealtime, store: Store) -> None:

@@ -26,8 +26,10 @@ class Waiting:
         self.started = threading.Event()
         self.stopped = threading.Event()
         self.failures: list[Exception] = []
+        self.starts = 0
 
     async def run(self) -> None:
+        self.starts += 1
         self.started.set()
         if self.failures:
             raise self.failures.pop()
@@ -82,11 +84,20 @@ def test_a_failure_of_the_whole_is_told_and_it_is_built_anew(
 ) -> None:
     monkeypatch.setattr(runner, "REBUILD_SECONDS", 0.01)
     part = Waiting()
-    part.failures = [ZeroDivisionError()]
+    part.failures = [ZeroDivisionError(), ZeroDivisionError(), ZeroDivisionError()]
     with running(lines_of(part), store, Counted(), utc_now, threading.Event()):
-        wait_for(lambda: "channels failed" in caplog.text)
-        part.started.clear()
-        wait_for(part.started.is_set)
+        wait_for(lambda: part.starts == 4)
+        assert caplog.text.count("channels failed") == 3
+
+
+def test_failures_leave_no_thread_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "REBUILD_SECONDS", 0.01)
+    part = Waiting()
+    part.failures = [ZeroDivisionError() for _ in range(10)]
+    with running(lines_of(part), store, Counted(), utc_now, threading.Event()):
+        wait_for(lambda: part.starts == 11)
+        left = [thread.name for thread in threading.enumerate() if thread.name.startswith("channels")]
+        assert left == ["channels"]
 
 
 def test_a_process_may_open_as_many_files_as_its_limit_allows() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from pathlib import Path
 
 import pytest
 from aiohttp import WSMsgType, web
 
 from subscriber.channels.sockets import LONG_BYTES, PING, TEXT, frame
 from tests.channels.small_sockets import connected
+from tests.web.certificates import replace_pair
 
 
 def unmasked(data: bytes) -> tuple[int, bytes]:
@@ -34,6 +37,15 @@ def test_what_is_too_long_for_a_frame_of_ours_is_refused() -> None:
 
 def test_a_control_frame_says_so() -> None:
     assert unmasked(frame(PING, b"", b"abcd")) == (0x89, b"")
+
+
+def encrypting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """What a far side encrypts with, believed here."""
+    certificate, key = replace_pair(folder, "localhost")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 def test_many_texts_arrive_as_messages_of_their_own_in_order() -> None:
@@ -148,7 +160,12 @@ def test_where_a_close_frame_must_not_come_from_us_there_is_none() -> None:
     assert WSMsgType.CLOSE not in asyncio.run(story())
 
 
-def test_having_fallen_silent_it_still_hears_what_was_on_its_way() -> None:
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_having_fallen_silent_it_still_hears_what_was_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encrypted: bool
+) -> None:
+    tls = encrypting(tmp_path, monkeypatch) if encrypted else None
+
     async def story() -> list[str]:
         sent, silent = asyncio.Event(), asyncio.Event()
 
@@ -160,7 +177,7 @@ def test_having_fallen_silent_it_still_hears_what_was_on_its_way() -> None:
             await silent.wait()
 
         heard = []
-        async with connected(talk) as socket, asyncio.timeout(20):
+        async with connected(talk, tls) as socket, asyncio.timeout(20):
             await sent.wait()
             socket.fall_silent()
             socket.fall_silent()
@@ -175,5 +192,31 @@ def test_having_fallen_silent_it_still_hears_what_was_on_its_way() -> None:
                     break
             socket.drop()
         return heard
+
+    assert asyncio.run(story()) == [str(number) for number in range(500)]
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_far_side_that_reads_notices_the_silence_and_what_it_said_before_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encrypted: bool
+) -> None:
+    tls = encrypting(tmp_path, monkeypatch) if encrypted else None
+
+    async def story() -> list[str]:
+        silent, got = asyncio.Event(), []
+
+        async def talk(socket: web.WebSocketResponse) -> None:
+            await silent.wait()
+            for number in range(500):
+                await socket.send_str(str(number))
+            await socket.receive()  # it closes for nothing else
+
+        async with connected(talk, tls) as socket, asyncio.timeout(20):
+            socket.fall_silent()
+            silent.set()
+            while (message := await socket.receive()).type is WSMsgType.TEXT:
+                got.append(message.data.decode())
+            socket.drop()
+        return got
 
     assert asyncio.run(story()) == [str(number) for number in range(500)]

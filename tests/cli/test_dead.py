@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import orjson
+import pytest
 
 from subscriber.model import Tenant
 from subscriber.store import Store
@@ -94,3 +95,11 @@ def test_a_letter_without_a_body_cannot_be_read_again(run: Run, store: Store, tm
     result = run("dead", "replay", only_id(store), "--tenant", "custaa")
     assert (result.code, "refused the delivery unread" in result.err) == (1, True)
     assert run("dead", "show", only_id(store), "--tenant", "custaa", "--json").objects[0]["body"] is None
+
+
+@pytest.mark.parametrize("platform", ["cumulocity", "smartrest", "pelion"])
+def test_a_letter_that_no_codec_reads_alone_is_said_to_be_so(run: Run, store: Store, platform: str) -> None:
+    store.inbox.add([], [letter(b"{}", tenant=Tenant(platform, "t1"))])
+    result = run("dead", "replay", only_id(store), "--tenant", f"{platform}/t1")
+    assert result.code == 1
+    assert result.err == f"error: deliveries of {platform} cannot be read again one by one\n"

@@ -160,6 +160,20 @@ def test_it_waits_while_another_instance_is_at_it(run: Run, store: Store, platfo
     assert len(platform.subscriptions) == 7
 
 
+def test_a_platform_that_does_not_answer_is_told_at_once_and_tried_again(
+    run: Run, store: Store, platform: SmallPlatform
+) -> None:
+    def away_once(page: int) -> tuple[int, dict[str, Any]]:
+        platform.pages = None
+        return 503, {}
+
+    platform.pages = away_once
+    result = run("register", "--json")
+    assert (result.code, summary(result)["changes"]) == (0, 7)
+    assert result.err.startswith("warning: no answer yet, trying for up to 10 s: ")
+    assert "was answered 503" in result.err
+
+
 def test_unregistering_shows_first_and_removes_when_told(run: Run, store: Store, platform: SmallPlatform) -> None:
     run("register", "--apply")
     shown = run("unregister", "--json")

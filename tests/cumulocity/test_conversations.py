@@ -131,6 +131,19 @@ def test_a_session_that_cannot_be_ended_is_told_and_kept(make: Make, server: Sma
     assert list(registrar.registered())
 
 
+@pytest.mark.parametrize("said", ["86,,0,handshake", "45,1,no such client", "86,,,none"])
+def test_a_session_that_the_platform_has_forgotten_can_be_unregistered(
+    make: Make, server: SmallRealtime, store: Store, said: str
+) -> None:
+    with Talking(store, [conversation(server.url)]):
+        wait_for(lambda: server.held)
+    server.restart()
+    server.unknown_client = said
+    registrar = make()
+    assert registrar.unregister().ok
+    assert list(registrar.registered()) == []
+
+
 def test_a_tenant_that_was_erased_is_left_out(make: Make, store: Store) -> None:
     store.registry.put_tenant(SMARTREST_TENANT, TenantState.GONE)
     registrar = make()

@@ -12,8 +12,11 @@ from typing import Any
 
 import requests
 
+import migrations
 from emulator.balance import Balance, balance
 from emulator.processes import Program, answers, command, wait_until
+from subscriber.model import PELION, Tenant
+from subscriber.platforms.pelion.resends import ANSWERED, STORED, Last, number_from
 from subscriber.store import open_store
 from tests.emulator.running import Emulator, running_emulator
 from tests.journeys.rehearsal import DRAIN_SECONDS, ROOT, START_SECONDS, free_port
@@ -43,7 +46,7 @@ class Outpost:
             "DATABASE_URL": f"sqlite:///{folder}/subscriber.db",
             "PELION_CHANNELS": json.dumps([channel]),
         }
-        self.run("migrate")
+        migrations.apply(self.environ["DATABASE_URL"])
 
     def __enter__(self) -> Outpost:
         return self
@@ -89,6 +92,9 @@ class Outpost:
     def turn(self, **knobs: object) -> None:
         self.emulator.control("/knobs", {f"EMU_{name.upper()}": value for name, value in knobs.items()})
 
+    def fault(self, name: str, probability: float) -> None:
+        self.emulator.control("/fault", {"name": name, "probability": probability})
+
     def advance(self, hours: float) -> None:
         self.emulator.control("/clock", {"advance": hours * 3600})
 
@@ -110,14 +116,14 @@ class Outpost:
     def rows(self) -> list[dict[str, Any]]:
         return self.run("inbox", "list", "--tenant", "pelion/cellar", "--limit", "100000")
 
-    def stored(self, count: int) -> None:
+    def rows_now(self) -> int:
+        """How many there are, whatever became of them."""
         with closing(open_store(self.environ["DATABASE_URL"])) as store:
+            found = store.reports.counts()
+            return found.pending + found.running + found.done + found.dead
 
-            def there() -> bool:
-                found = store.reports.counts()
-                return found.pending + found.running + found.done + found.dead >= count
-
-            wait_until(f"{count} rows", there, DRAIN_SECONDS)
+    def stored(self, count: int) -> None:
+        wait_until(f"{count} rows", lambda: self.rows_now() >= count, DRAIN_SECONDS)
 
     def settle(self) -> None:
         wait_until("the deliveries", lambda: self.emulator.ledger()["pending"] == 0, DRAIN_SECONDS)
@@ -126,6 +132,13 @@ class Outpost:
         """Handling is not what these journeys are about: it is left out."""
         rows = self.rows()
         return balance(self.emulator.items(), rows, [row["id"] for row in rows])
+
+    def answered(self) -> bool:
+        """Does the service know that the last callback's answer has left? It writes that down a moment after."""
+        tenant = Tenant(PELION, "cellar")
+        with closing(open_store(self.environ["DATABASE_URL"])) as store:
+            last = Last.read(store.registry.channel_fact(tenant, tenant.name, STORED))
+            return number_from(store.registry.channel_fact(tenant, tenant.name, ANSWERED)) >= last.number
 
     def gaps(self) -> int:
         """How many were told."""

@@ -7,6 +7,8 @@ At full size a worker holds a thousand sessions.
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 import migrations
+from emulator.demo import all_items
 from subscriber.channels.conversations import Conversation
 from subscriber.model import SMARTREST, Tenant
 from subscriber.platforms.cumulocity_api import ServiceUser
@@ -26,14 +29,15 @@ from subscriber.settings.realtime import realtime_conversations
 from subscriber.store import Gap, RowFilter, Store, open_store
 from tests.channels.talking import Talking
 from tests.emulator.running import Emulator, running_emulator, wait_for
-from tests.journeys.rehearsal import FULL, Rehearsal
+from tests.journeys.rehearsal import FULL, Rehearsal, command_line
 
 pytestmark = pytest.mark.journey
 
 SESSIONS = 1_000 if FULL else 24
 COUNT = 25  # changes a step; each is told to a fifth of the sessions
 HEARTBEAT_SECONDS = 10 if FULL else 1
-IMPATIENCE_SECONDS = 30.0 if FULL else 4.0  # with half-open connections
+IMPATIENCE_SECONDS = 30.0 if FULL else 4.0  # where connections are half-open or heartbeats late
+LATE_SECONDS = 1.5 * IMPATIENCE_SECONDS
 DEADLINE_S = 600.0 if FULL else 60.0
 CUTS = {"sr-cut": 0.2, "sr-lost": 0.2, "sr-cut-before": 0.2, "sr-duplicate": 0.2}
 
@@ -81,6 +85,14 @@ class World:
     def control(self, path: str, members: dict[str, Any] | None = None) -> Any:
         return self.emulator.control(path, members)
 
+    def turn(self, **knobs: float) -> None:
+        self.control("/knobs", dict(knobs))
+
+    def cut(self) -> None:
+        """Every held poll breaks; what is held when this returns began later."""
+        self.control("/cumulocity/sessions/cut", {})
+        self.all_held()
+
     def faults(self, wanted: Mapping[str, float]) -> None:
         """These from now on, and no others."""
         self.control("/fault", {"name": "none"})
@@ -101,26 +113,34 @@ class World:
         self.all_held()
 
     def rows(self) -> Counter[tuple[str, tuple[str, ...]]]:
-        """What the inbox holds: X-Id and row, and how often."""
-        found: Counter[tuple[str, tuple[str, ...]]] = Counter()
-        before: int | None = None
-        while True:
-            page = self.store.reports.rows(RowFilter(tenant=self.tenant), 1_000, before)
-            found.update((row.notification.channel, tuple(row.notification.payload["row"])) for row in page.rows)
-            before = page.next
-            if before is None:
-                return found
+        return rows_of(self.store, self.tenant)
 
     def gaps(self) -> dict[str, list[Gap]]:
-        """By X-Id."""
-        found: dict[str, list[Gap]] = {}
-        for gap in self.store.registry.gaps(100_000):
-            assert gap.platform == SMARTREST and gap.tenant == self.tenant
-            found.setdefault(gap.channel, []).append(gap)
-        return found
+        return gaps_of(self.store)
 
     def items(self) -> list[dict[str, Any]]:
         return [item for item in self.emulator.items() if item.get("platform") == SMARTREST]
+
+
+def rows_of(store: Store, tenant: Tenant) -> Counter[tuple[str, tuple[str, ...]]]:
+    """What the inbox holds: X-Id and row, and how often."""
+    found: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    before: int | None = None
+    while True:
+        page = store.reports.rows(RowFilter(tenant=tenant), 1_000, before)
+        found.update((row.notification.channel, tuple(row.notification.payload["row"])) for row in page.rows)
+        before = page.next
+        if before is None:
+            return found
+
+
+def gaps_of(store: Store) -> dict[str, list[Gap]]:
+    """By X-Id."""
+    found: dict[str, list[Gap]] = {}
+    for gap in store.registry.gaps(100_000):
+        assert gap.platform == SMARTREST
+        found.setdefault(gap.channel, []).append(gap)
+    return found
 
 
 @contextmanager
@@ -153,6 +173,12 @@ def told(item: Mapping[str, Any], gaps: Mapping[str, list[Gap]]) -> bool:
     return any(gap.lost_from <= at <= gap.lost_until for gap in gaps.get(item["x_id"], ()))
 
 
+def given_up(worker: Talking, count: int) -> None:
+    """Wait until so many more polls were given up."""
+    before = len(worker.counted.losses)
+    wait_for(lambda: len(worker.counted.losses) >= before + count, DEADLINE_S)
+
+
 def test_a_worker_s_sessions_survive_all_that_a_platform_does_to_them(tmp_path: Path) -> None:
     with world(tmp_path) as it, it.talking() as worker:
         it.all_held()
@@ -162,6 +188,7 @@ def test_a_worker_s_sessions_survive_all_that_a_platform_does_to_them(tmp_path: 
         it.faults(CUTS)  # answers break, get lost, come twice
         for _ in range(3):
             it.publish()
+        wait_for(lambda: len(worker.counted.losses) >= SESSIONS // 10, DEADLINE_S)
         it.faults({})
         it.settled()
         it.control("/cumulocity/sessions/advise", {"interval": 200})
@@ -171,8 +198,21 @@ def test_a_worker_s_sessions_survive_all_that_a_platform_does_to_them(tmp_path: 
         it.control("/cumulocity/sessions/advise", {"interval": 0})
         it.settled()
         it.faults({"sr-silent": 0.5})  # half-open connections
-        it.control("/cumulocity/sessions/cut", {})
+        it.cut()
         it.publish()
+        given_up(worker, SESSIONS // 4)
+        it.faults({})
+        it.settled()
+        it.turn(EMU_SR_HEARTBEAT_S=LATE_SECONDS)  # later than anybody waits
+        it.cut()
+        given_up(worker, SESSIONS)
+        it.publish()
+        it.turn(EMU_SR_HEARTBEAT_S=HEARTBEAT_SECONDS)
+        it.settled()
+        it.turn(EMU_SLOW_S=LATE_SECONDS)
+        it.faults({"sr-slow": 1.0})  # so are the answers, and no heartbeat goes before them
+        it.publish()
+        given_up(worker, 1)
         it.faults({})
         it.settled()
         it.impatient = False
@@ -249,6 +289,43 @@ def test_the_whole_service_holds_a_conversation_and_its_operator_sees_and_ends_i
         assert len(sessions(rehearsal)) == 1
         rehearsal.run("unregister", "--apply", "--tenant", tenant)
         assert sessions(rehearsal) == []
+
+
+@pytest.mark.parametrize("reliable", [1, 0] if FULL else [1])  # each waits for the lock of the dead
+def test_a_worker_that_is_killed_loses_nothing_that_is_acknowledged_and_tells_what_is_not(
+    tmp_path: Path, reliable: int
+) -> None:
+    with Rehearsal(tmp_path, knobs=(f"EMU_SR_RELIABLE={reliable}", "EMU_SR_HEARTBEAT_S=1")) as rehearsal:
+        rehearsal.start_emulator()
+        known = rehearsal.control("credentials")["cumulocity"]
+        rehearsal.environ["C8Y_REALTIME"] = json.dumps(known["realtime"])
+        rehearsal.start_service()
+        wait_for(lambda: [one for one in sessions(rehearsal) if one["held"]], DEADLINE_S)
+        platform = f"cumulocity/{known['tenant']}"
+        rehearsal.publish(platform, "measurements", COUNT)
+        wait_for(lambda: rehearsal.control("ledger")["acknowledged"] > 0, DEADLINE_S)
+        kill_worker(rehearsal)
+        rehearsal.publish(platform, "measurements", COUNT)
+        wait_for(lambda: rehearsal.control("ledger")["pending"] == 0, DEADLINE_S)
+        rehearsal.publish(platform, "measurements", COUNT)
+        wait_for(lambda: rehearsal.control("ledger")["pending"] == 0, DEADLINE_S)
+        assert len(sessions(rehearsal)) == 1
+        assert rehearsal.service is not None and rehearsal.service.stop() == 0
+        items = [item for item in all_items(rehearsal.emulator_url) if item.get("platform") == SMARTREST]
+        with closing(open_store(rehearsal.environ["DATABASE_URL"])) as store:
+            found = rows_of(store, Tenant(SMARTREST, known["tenant"]))
+            gaps = gaps_of(store)
+        assert [gap.reason for some in gaps.values() for gap in some] == ([] if reliable else ["answer_lost"])
+        assert set(found.values()) == {1}
+        sent = {(item["x_id"], tuple(item["content"])): item for item in items}
+        assert set(found) <= set(sent) and len(sent) == 3 * COUNT
+        assert [place for place, item in sent.items() if place not in found and not told(item, gaps)] == []
+
+
+def kill_worker(rehearsal: Rehearsal) -> None:
+    """As the kernel would: without a word. The service starts another."""
+    (worker,) = [pid for pid in rehearsal.children() if command_line(pid).rstrip().endswith("subscriber work")]
+    os.kill(worker, signal.SIGKILL)
 
 
 def sessions(rehearsal: Rehearsal) -> list[dict[str, Any]]:

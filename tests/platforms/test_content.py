@@ -26,6 +26,16 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
     assert caught.value.reason == "json"
 
 
+def test_more_values_than_a_process_has_memory_for_are_malformed() -> None:
+    dense = b"[" + b"{}," * content.MOST_VALUES + b"{}]"
+    with pytest.raises(MalformedDelivery) as caught:
+        content.parse(dense)
+    assert caught.value.reason == "too_many_values"
+    assert len(content.parse(b"[" + b"1," * (content.MOST_VALUES - 3) + b"1]")) == content.MOST_VALUES - 2
+    long_text = b'"' + b"x" * 2 * content.MOST_VALUES + b'"'
+    assert content.parse(long_text) == "x" * 2 * content.MOST_VALUES
+
+
 @pytest.mark.parametrize("body", [b'"\\u0000"', b'{"a":["\\u0000"]}', b'{"\\u0000":1}'])
 def test_a_nul_in_any_text_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedDelivery) as caught:

@@ -1,4 +1,4 @@
-"""The proof itself is tried: a store that lets a tenant see others, or lets others change its answers, is found out."""
+"""The proof itself is tried: a store that lets a tenant see others, or that mixes up their figures, is found out."""
 
 from __future__ import annotations
 

@@ -1360,6 +1360,19 @@ class ReportsContract:
         assert names(RowFilter(until=later)) == set("abcd")
         assert names(RowFilter(tenant=ACME, topic="none")) == set()
 
+    def test_a_platform_is_a_filter_of_both_lists(self, store: Store) -> None:
+        there = Tenant("cumulocity", ACME.name)
+        store.inbox.add([notification("here"), notification("there", tenant=there), notification("later")])
+        for wanted, names in (
+            (RowFilter(platform="mindsphere"), ["here", "later"]),
+            (RowFilter(platform="cumulocity"), ["there"]),
+            (RowFilter(platform="cumulocity", tenant=there, state=State.PENDING), ["there"]),
+            (RowFilter(platform="cumulocity", tenant=ACME), []),
+            (RowFilter(platform="pelion"), []),
+        ):
+            newest = [row.notification.key for row in store.reports.rows(wanted, 10).rows]
+            assert newest[::-1] == told(store.reports, wanted, "", 10, len(names))[0] == list(map(key, names))
+
     def test_an_empty_page_of_an_empty_store_has_no_next(self, store: Store) -> None:
         page = store.reports.rows(RowFilter(), 10)
         assert (page.rows, page.next, page.scanned_to) == ([], None, None)

@@ -185,7 +185,9 @@ class Session:
             return self._judged(verdict, Contents())
         made = messages.contents(records.read_cut(answer.body), self.realtime.x_id)
         said = verdicts.of_contents(self.state, made)
-        return self._judged(verdict if said.event is Event.DONE else said, made, gap=ANSWER_LOST)
+        # What is too much now is too much when it comes again: nothing that may pass keeps that session.
+        stands = said.event is Event.DONE or said.event is Event.FAILED and not passing
+        return self._judged(verdict if stands else said, made, gap=ANSWER_LOST)
 
     def _judged(self, verdict: Verdict, made: Contents, gap: str = "") -> Turn:
         """Learn from an answer, move on, and tell what came of it."""
@@ -247,7 +249,7 @@ class Session:
             channel = self._subscriptions.refused()
             refused = Refused(channel, verdict.failure) if channel else None
         else:
-            return verdict, None
+            return _soon_lost(verdict), None
         if not self._subscriptions.complete:
             return Verdict(Event.PART), refused
         if not self._memory.subscribed:  # perhaps it is the session that is not accepted
@@ -261,10 +263,8 @@ class Session:
             self._connects += 1
         elif verdict.event is Event.FAILED and self._stumbles >= STUMBLES:
             return Verdict(Event.GONE, verdict.failure)
-        elif verdict.event is Event.GONE and self._connects < PROVEN and verdict.failure is None:
-            return Verdict(
-                Event.GONE, PlatformUnavailable("a session was lost soon after it was made", reason="session_lost")
-            )
+        elif self._connects < PROVEN:
+            return _soon_lost(verdict)
         return verdict
 
     def _interval_seconds(self) -> float:
@@ -275,6 +275,14 @@ class Session:
             self.state = TRANSITIONS[self.state][event]
         except KeyError:
             raise ValueError(f"a session in state {self.state} cannot {event}") from None
+
+
+def _soon_lost(verdict: Verdict) -> Verdict:
+    """Of a session that has not proven itself: to lose it is a failure, so that nobody spins."""
+    if verdict.event is not Event.GONE or verdict.failure is not None:
+        return verdict
+    failure = PlatformUnavailable("a session was lost soon after it was made", reason="session_lost")
+    return Verdict(Event.GONE, failure)
 
 
 def _unreadable(made: Contents) -> list[Broken]:

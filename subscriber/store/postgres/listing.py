@@ -52,6 +52,7 @@ class Place(NamedTuple):
 def known(wanted: RowFilter, limit: int) -> Known:
     """The filter's values and the bounds."""
     return {
+        "platform": wanted.platform,
         "topic": wanted.topic,
         "source": wanted.source,
         "state": wanted.state,
@@ -146,6 +147,7 @@ def _newest_seqs(wanted: RowFilter, values: Known) -> str:
 
 def _filter(wanted: RowFilter) -> str:
     conditions = {
+        "tenants.platform = %(platform)s": wanted.platform,
         "topic = %(topic)s": wanted.topic,
         "source = %(source)s": wanted.source,
         "inbox.state = %(state)s": wanted.state,

@@ -30,7 +30,8 @@ OF_SOURCE = " UNION ALL ".join(
 NEWEST = "ORDER BY seq DESC LIMIT :scan"
 IN_ORDER = "ORDER BY seq LIMIT :scan"
 FILTER = """
-    (:topic IS NULL OR topic = :topic) AND (:source IS NULL OR source = :source)
+    (:platform IS NULL OR tenants.platform = :platform)
+    AND (:topic IS NULL OR topic = :topic) AND (:source IS NULL OR source = :source)
     AND (:state IS NULL OR inbox.state = :state) AND (:reason IS NULL OR reason = :reason)
     AND (:since IS NULL OR inbox.received_at >= :since) AND (:until IS NULL OR inbox.received_at < :until)
 """
@@ -41,6 +42,7 @@ END = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0
 def known(wanted: RowFilter, limit: int) -> Known:
     """Values of a statement: the filter's and the bounds."""
     return {
+        "platform": wanted.platform,
         "topic": wanted.topic,
         "source": wanted.source,
         "state": wanted.state,

@@ -12,7 +12,7 @@ from subscriber.metrics import Metrics
 from subscriber.people import People
 from subscriber.settings import Settings
 from subscriber.store import Clock, Store
-from subscriber.web.console.applying import Applying, Open, open_registrars
+from subscriber.web.console.applying import Applying, Open, open_careful
 from subscriber.web.console.orders import Form, read_form, refuse_cross_site
 from subscriber.web.console.pages import Pages
 from subscriber.web.console.places import Places
@@ -33,7 +33,7 @@ class Desk:
     metrics: Metrics
     credentials: Credentials | None = None
     clock: Clock = _utc_now
-    open_registrars: Open = open_registrars
+    open_registrars: Open = open_careful
     pages: Pages = field(init=False)
     applying: Applying = field(init=False)
     places: Places = field(init=False)

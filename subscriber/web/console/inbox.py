@@ -11,14 +11,14 @@ from subscriber.errors import NotFound
 from subscriber.model import Notification, State, Tenant
 from subscriber.store import Row, RowFilter
 from subscriber.web.console.desk import Desk
-from subscriber.web.console.orders import BadForm, Form, read_query
+from subscriber.web.console.orders import PLATFORMS, BadForm, Form, read_query
 from subscriber.web.console.pages import link, tenant_path
 from subscriber.web.console.places import INBOX
 from subscriber.web.console.sight import Sight
 
 ROWS = 30  # a page that a phone shows at once
 SHOWN_BYTES = 262_144  # of a payload: more is no reading matter; the address for programs gives all of it
-FILTERS = ("tenant", "topic", "source", "state", "reason", "since", "until")
+FILTERS = ("tenant", "platform", "topic", "source", "state", "reason", "since", "until")
 
 
 def add(console: Blueprint, desk: Desk) -> None:
@@ -30,7 +30,9 @@ def add(console: Blueprint, desk: Desk) -> None:
         page = sight.reports.rows(wanted, ROWS, before)
         asked = {name: query.text(name) for name in FILTERS}
         older = link("inbox", **asked, before=desk.places.shown(page.next, INBOX, sight)) if page.next else None
-        return desk.pages.show("inbox", sight, found=page, asked=asked, states=list(State), older=older)
+        return desk.pages.show(
+            "inbox", sight, found=page, asked=asked, platforms=PLATFORMS, states=list(State), older=older
+        )
 
     def show_one(platform: str, tenant: str, key: str) -> Response:
         sight = desk.sight()
@@ -61,6 +63,7 @@ def filter_of(query: Form, sight: Sight) -> RowFilter:
         raise BadForm(f"state is one of {', '.join(State)}")
     return RowFilter(
         tenant=None if tenant is None else sight.require(tenant),
+        platform=query.platform(),
         topic=query.text("topic"),
         source=query.text("source"),
         state=None if state is None else State(state),

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from subscriber.errors import InvalidCursor, MalformedDelivery, NotFound
 from subscriber.model import Outcome, Tenant
-from subscriber.rereading import accept_again
+from subscriber.rereading import accept_again, refusal
 from subscriber.store import DeadLetterRow
 from subscriber.web.console.desk import Desk
 from subscriber.web.console.inbox import SHOWN_BYTES
@@ -40,7 +40,8 @@ def add(console: Blueprint, desk: Desk) -> None:
         body = row.letter.body
         text = None if body is None else body[:SHOWN_BYTES].decode("utf-8", "replace")
         cut = body is not None and len(body) > SHOWN_BYTES
-        return desk.pages.show("letter", sight, place=place, row=row, body=text, cut=cut)
+        why = refusal(row.letter)
+        return desk.pages.show("letter", sight, place=place, row=row, body=text, cut=cut, refusal=why)
 
     def read_again(platform: str, tenant: str, place: str) -> Response:
         sight, _ = desk.order()

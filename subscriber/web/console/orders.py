@@ -18,11 +18,12 @@ from flask import Request
 from werkzeug.datastructures import Headers
 
 from subscriber.errors import Forbidden, SubscriberError
-from subscriber.model import Tenant
+from subscriber.model import CUMULOCITY, MINDSPHERE, PELION, SMARTREST, Tenant
 from subscriber.web.reading import read_body
 
 FORM_BYTES = 16_384  # a dozen short fields; a topic has at most 255 characters
 FIELDS = 32
+PLATFORMS = (MINDSPHERE, CUMULOCITY, SMARTREST, PELION)
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -66,6 +67,12 @@ class Form(NamedTuple):
         if not tenant.platform or not tenant.name:
             raise BadForm("tenant reads platform/name")
         return tenant
+
+    def platform(self) -> str | None:
+        name = self.text("platform")
+        if name is not None and name not in PLATFORMS:
+            raise BadForm(f"platform is one of {', '.join(PLATFORMS)}")
+        return name
 
     def moment(self, name: str) -> datetime | None:
         """A time in UTC: what an input of the kind ``datetime-local`` gives, with or without a Z."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from subscriber.model import CUMULOCITY, MINDSPHERE, PELION, SMARTREST, Tenant
+from subscriber.model import Tenant
 from subscriber.web.console.desk import Desk
-from subscriber.web.console.orders import BadForm, Form
+from subscriber.web.console.orders import PLATFORMS, BadForm, Form
 from subscriber.web.console.sight import Sight
 
 KINDS = ("tenant", "platform", "topic")
-PLATFORMS = (MINDSPHERE, CUMULOCITY, SMARTREST, PELION)
 TOPIC_CHARS = 255  # the longest a platform allows (settings.mindsphere)
 
 

@@ -70,10 +70,14 @@ class Reader(unreader.SocketUnreader):  # type: ignore[misc]  # gunicorn has no 
 
     def end(self) -> bytes:
         """Let go of slot and bytes; what was received beyond the request comes back."""
+        self.let_go()
+        return self._surplus()
+
+    def let_go(self) -> None:
+        """Of slot and bytes."""
         self.stop_waiting()
         self._in_flight.give(self._held)
         self._held = 0
-        return self._surplus()
 
     def stop_waiting(self) -> None:
         """The body is read, or given up: somebody else may wait."""
@@ -255,6 +259,7 @@ class Connection:
 
     def abandon(self) -> None:
         """Give up on it because of a bug of ours: it closes now, and the next sweep forgets it."""
+        self.reader.let_go()
         self.close()
         self.phase = Phase.CLOSING
         self.deadline = 0.0

@@ -38,5 +38,17 @@ def test_computing_an_outage_equals_walking_through_it(jitter: float, until: flo
     assert computed_at == pytest.approx(at)
 
 
+@pytest.mark.parametrize("failed", [3, 8, 500])
+@pytest.mark.parametrize("factor", [1.0, 1.01, 2.0])
+def test_computing_goes_on_where_attempts_left_off(factor: float, failed: int) -> None:
+    retry = Retry(5.0, factor, 900.0, 1.1)
+    at, walked = 100.0, failed
+    while at < 9_000.0:
+        walked += 1
+        at += retry.pause_s(walked)
+    computed_at, computed = retry.through(100.0, failed, 9_000.0)
+    assert (computed, computed_at) == (walked, pytest.approx(at))
+
+
 def test_an_attempt_after_the_outage_is_not_part_of_it() -> None:
     assert STEADY.through(100.0, 3, 100.0) == (100.0, 3)

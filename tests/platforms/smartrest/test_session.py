@@ -135,6 +135,16 @@ def test_a_session_that_is_lost_soon_after_it_is_made_is_a_failure_so_that_nobod
     assert turn.failure is not None and turn.failure.reason == "session_lost"
 
 
+def test_a_session_that_is_lost_before_it_has_its_subscriptions_is_a_failure_so_that_nobody_spins() -> None:
+    session = Session(realtime())
+    answered(session, b"20,1")
+    for _ in range(3):
+        answered(session, CLIENT.encode())
+        _, turn = answered(session, b"86,,0,handshake")
+        assert turn.state is State.HANDSHAKE
+        assert turn.failure is not None and turn.failure.reason == "session_lost"
+
+
 def test_a_session_that_has_lasted_is_replaced_without_a_pause() -> None:
     session = connected()
     for _ in range(10):
@@ -321,6 +331,17 @@ def test_an_endless_answer_ends_the_session_and_keeps_what_came_whole() -> None:
     assert not session.receive(b"x" * MAX_ANSWER_BYTES)
     turn = session.end(200)
     assert (turn.state, turn.gap, len(turn.rows)) == (State.HANDSHAKE, "session_lost", 1)
+    assert turn.failure is not None and turn.failure.reason == "answer_too_large"
+
+
+@pytest.mark.parametrize("piece", [b"<p>a proxy's page</p>\n", b"50,1,503\n"])
+def test_an_endless_answer_of_nothing_that_counts_ends_the_session_too(piece: bytes) -> None:
+    session = connected(batch="1")
+    session.request()
+    while session.receive(piece * 10_000):
+        pass
+    turn = session.end(200)
+    assert (turn.state, turn.gap) == (State.HANDSHAKE, "session_lost")
     assert turn.failure is not None and turn.failure.reason == "answer_too_large"
 
 

@@ -121,7 +121,7 @@ def axe_script() -> str:
 def violations(page: Page, script: str) -> list[str]:
     """What axe finds wrong with the page, one line each."""
     page.evaluate(script)
-    found = page.evaluate("rules => axe.run({runOnly: rules})", RULES)
+    found = page.evaluate("rules => axe.run({runOnly: rules, resultTypes: ['violations']})", RULES)
     return [
         f"{rule['id']}: {node['html'][:160]} ({node['failureSummary'][:200]})"
         for rule in found["violations"]

@@ -13,7 +13,7 @@ from subscriber.store import RowFilter
 from subscriber.web.console.inbox import ROWS, SHOWN_BYTES, curl_of, find, payload_of
 from subscriber.web.console.sight import Sight
 from tests.store.making import START, key, lease_all, lease_one, notification, several
-from tests.web.console.world import ACME, OTHER, OURS, World, asset
+from tests.web.console.world import ACME, DEVICES, OTHER, OURS, World, asset
 
 ONE = f"inbox/mindsphere/custaa/{key('one').hex()}"
 
@@ -30,20 +30,26 @@ def test_filters_are_those_of_the_contract(world: World) -> None:
             notification("a", source="s1"),
             notification("b", source="s2", topic="t2"),
             notification("c", tenant=OTHER, received_at=START + timedelta(hours=1)),
+            notification("d", tenant=DEVICES, topic="alarms"),
         ]
     )
     world.store.inbox.settle(lease_all(world.store, 1)[0], Dead("why"))
     (dead,) = world.store.reports.rows(RowFilter(state=State.DEAD), 5).rows
-    a, b, c = (key(name).hex() for name in "abc")
-    assert listed(world, "inbox") == [c, b, a]
+    a, b, c, d = (key(name).hex() for name in "abcd")
+    assert listed(world, "inbox") == [d, c, b, a]
+    assert listed(world, "inbox?platform=cumulocity") == [d]
+    assert listed(world, "inbox?platform=mindsphere&since=2026-03-01T12:30") == [c]
+    assert listed(world, "inbox?platform=pelion") == listed(world, "inbox?platform=pelion&tenant=custaa") == []
     assert listed(world, "inbox?tenant=custbb") == listed(world, "inbox?since=2026-03-01T12:30") == [c]
     assert listed(world, "inbox?topic=t2") == listed(world, "inbox?source=s2") == [b]
-    assert listed(world, "inbox?until=2026-03-01T12:30") == [b, a]
+    assert listed(world, "inbox?until=2026-03-01T12:30") == [d, b, a]
     assert listed(world, "inbox?state=dead") == listed(world, "inbox?reason=why") == [dead.notification.key.hex()]
     assert listed(world, "inbox?state=done") == []
 
 
-@pytest.mark.parametrize("query", ["state=odd", "since=yesterday", "tenant=/", "before=1", "before=" + "x" * 75])
+@pytest.mark.parametrize(
+    "query", ["state=odd", "platform=odd", "since=yesterday", "tenant=/", "before=1", "before=" + "x" * 75]
+)
 def test_what_cannot_be_looked_for_is_said_to_be_so(world: World, query: str) -> None:
     assert world.get(f"inbox?{query}").status_code == 400
 

@@ -10,7 +10,7 @@ import pytest
 from subscriber.model import DeadLetter, Tenant
 from subscriber.web.console.letters import ROWS
 from tests.store.making import START, key, letter
-from tests.web.console.world import OTHER, World
+from tests.web.console.world import DEVICES, OTHER, World
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "mindsphere" / "asset_update.json"
 
@@ -56,8 +56,16 @@ def test_one_is_shown_with_what_was_received(world: World) -> None:
 def test_one_without_a_body_says_so_and_cannot_be_read_again(world: World) -> None:
     address = bury(world, None, reason="too_large")
     text = world.get(address).text
-    assert "there is no body" in text and "Read it again" not in text
-    assert world.post(f"{address}/replay").status_code == 404
+    assert "policy refused the delivery unread" in text and "Read it again" not in text
+    assert world.post(f"{address}/replay").status_code == 409
+
+
+def test_one_of_a_platform_without_single_deliveries_offers_nothing_to_press(world: World) -> None:
+    world.store.inbox.add([], [letter("alarm", tenant=DEVICES)])
+    (address,) = addresses(world.get("letters").text)
+    text = world.get(address).text
+    assert "deliveries of cumulocity cannot be read again" in text and "Read it again" not in text
+    assert world.post(f"{address}/replay").status_code == 409
 
 
 def test_one_that_can_be_read_now_is_accepted(world: World) -> None:

@@ -197,6 +197,15 @@ def test_what_is_forgotten_is_counted_once(pair: Pair) -> None:
     assert pair.connection.forget() == 0
 
 
+def test_a_connection_given_up_holds_neither_bytes_nor_a_slot(pair: Pair) -> None:
+    pair.request(head("POST", "/", f"Content-Length: {LONG}"))
+    pair.client.sendall(b"some of it")
+    pair.connection.reader.chunk()
+    assert pair.in_flight.held > 0 and not pair.slots.take()
+    pair.connection.abandon()
+    assert pair.in_flight.held == 0 and pair.slots.take()
+
+
 def test_a_client_that_has_ended_the_connection_is_gone(pair: Pair) -> None:
     assert not pair.connection.left()
     pair.client.sendall(b"more")

@@ -8,6 +8,27 @@ function gatewayToken() {
   return found ? decodeURIComponent(found.slice("XSRF-TOKEN=".length)) : "";
 }
 
+// The page that the answer to a form is; null if none came.
+async function answered(form, token) {
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      headers: { "X-XSRF-TOKEN": token, Accept: "text/html" },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    return new DOMParser().parseFromString(await answer.text(), "text/html");
+  } catch {
+    return null;
+  }
+}
+
+function tellNothingIsKnown(form) {
+  const told = document.createElement("p");
+  told.setAttribute("role", "alert");
+  told.textContent = "No answer came: load this page anew to see whether it was done.";
+  form.append(told);
+}
+
 let replaced = false; // is what is shown the answer to a form, put in place of the page it stood on?
 
 document.addEventListener("submit", async (event) => {
@@ -18,12 +39,8 @@ document.addEventListener("submit", async (event) => {
   }
   if (form.method !== "post" || !token) return;
   event.preventDefault();
-  const answer = await fetch(form.action, {
-    method: "POST",
-    headers: { "X-XSRF-TOKEN": token, Accept: "text/html" },
-    body: new URLSearchParams(new FormData(form)),
-  });
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const page = await answered(form, token);
+  if (!page) return tellNothingIsKnown(form);
   history.pushState(null, "", form.action);
   document.title = page.title;
   document.body.replaceWith(page.body);
