@@ -18,7 +18,7 @@ bench: .venv/development        ## all benchmarks, one JSON object per line
 	@command -v wrk cc >/dev/null || { apt-get -q update && apt-get -qy install wrk gcc libc6-dev; }
 	@$(BIN)/python -m bench
 
-prove: .venv/development ## the promises under power cuts and failing disks; writes docs/proof.md. QUICK=1: a small part
+prove: .venv/development ## the promises, tried hard; writes docs/proof.md. QUICK=1: a small part of it
 	@command -v cc >/dev/null || { apt-get -q update && apt-get -qy install gcc libc6-dev; }
 	@$(BIN)/python -m proof $(if $(QUICK),--quick)
 
