@@ -64,6 +64,7 @@ ROWS = [
     {
         "subscriber.web.answers",
         "subscriber.web.clients",
+        "subscriber.web.correlation",
         "subscriber.web.reading",
         "subscriber.supervisor",
         "subscriber.cumulocity",

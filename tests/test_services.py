@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 import migrations
 from emulator.processes import wait_until
@@ -19,7 +21,10 @@ from subscriber.model import Identity, Notification, State, Tenant
 from subscriber.services import Services, every, retention
 from subscriber.settings import Settings
 from subscriber.store import RowFilter, open_store
+from subscriber.web import create_app
+from tests.cli.conftest import CREDENTIALS
 from tests.signing import KeyServer, bearer, broker_claims, jwk, mint
+from tests.web.serving import ROOT
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 
@@ -191,6 +196,21 @@ def test_metrics_tell_of_the_platforms_that_are_on(tmp_path: Path) -> None:
     for platform in ("cumulocity", "pelion"):
         assert f'subscriber_subscriptions_failed{{platform="{platform}"}} 0.0' in shown
     assert "mindsphere" not in shown and "cellar" not in shown
+
+
+def test_the_pages_on_metrics_name_those_there_are(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/inbox.db"
+    migrations.apply(url)
+    built = services.build(Settings.from_environ({"DATABASE_URL": url, **CREDENTIALS}))
+    with closing(built.store):
+        built.metrics.watch_channels(lambda: {("cumulocity", "connected"): 1})
+        create_app(built)
+        shown = built.metrics.render().decode()
+    names = {name for name in re.findall(r"# HELP (\w+)", shown) if not name.endswith("_created")}
+    assert set(re.findall(r"`(subscriber_\w+)`", (ROOT / "docs/metrics.md").read_text())) == names
+    assert set(re.findall(r"subscriber_\w+", (ROOT / "docs/alerts.yml").read_text())) <= names
+    rules = yaml.safe_load((ROOT / "docs/alerts.yml").read_text())["groups"][0]["rules"]
+    assert all(rule["expr"] and rule["annotations"]["next"] for rule in rules)
 
 
 def test_a_hook_that_cannot_be_called_is_told_before_a_worker_starts(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from subscriber.cli import dead, inbox, operate, register, service, tenants, tunnel
+from subscriber.cli import dead, inbox, operate, register, service, tail, tenants, tunnel
 from subscriber.cli.session import FAILED, INTERRUPTED, MISUSE, Session, current, read_env_file
 from subscriber.cli.terminal import Output, output_option, printable
 from subscriber.errors import (
@@ -102,6 +102,7 @@ def migrate(out: Output, only_list: bool) -> None:
         out.say("The schema is current.")
 
 
+inbox.inbox.add_command(tail.tail)
 for command in (
     service.serve,
     service.work,

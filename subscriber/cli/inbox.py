@@ -59,7 +59,7 @@ def list_rows(out: Output, tenant: Tenant | None, state: str | None, topic: str 
     found, page = 0, None
     with current().store() as store:
         for page in _pages(store.reports, wanted, limit):
-            records = [_record(row) for row in page.rows]
+            records = [record_of(row) for row in page.rows]
             out.table(columns, records, [{**record, "topic_and_key": _topic_and_key(record)} for record in records])
             found += len(records)
     if not found:
@@ -95,7 +95,7 @@ def show(out: Output, key: bytes, tenant: Tenant) -> None:
         row = store.reports.row(tenant, key)
     if row is None:
         raise NotFound(f"{tenant} has no notification {key.hex()}; `inbox list` shows those there are")
-    out.facts({**_record(row), "payload": row.notification.payload})
+    out.facts({**record_of(row), "payload": row.notification.payload})
 
 
 @inbox.command()
@@ -125,7 +125,8 @@ def replay(out: Output, keys: Sequence[bytes], tenant: Tenant, state: str | None
     out.done({"replayed": moved}, f"{moved} put back to be handled again.")
 
 
-def _record(row: Row) -> Record:
+def record_of(row: Row) -> Record:
+    """Everything about a row but its payload."""
     notification = row.notification
     body = notification.body
     return {

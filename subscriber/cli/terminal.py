@@ -38,6 +38,9 @@ class Output(Protocol):
         People see ``columns`` in that order, of ``records`` or of the shorter ``people`` made from them.
         """
 
+    def line(self, record: Record, words: Mapping[str, str]) -> None:
+        """One record of a stream, at once: people see the members named by ``words`` in their styles, on a line."""
+
     def facts(self, record: Record) -> None:
         """One record, every member."""
 
@@ -65,6 +68,10 @@ class JsonLines:
     ) -> None:
         for record in records:
             self.facts(record)
+
+    def line(self, record: Record, words: Mapping[str, str]) -> None:
+        self.facts(record)
+        sys.stdout.flush()
 
     def facts(self, record: Record) -> None:
         sys.stdout.write(orjson.dumps(record, default=_json, option=orjson.OPT_UTC_Z).decode() + "\n")
@@ -101,6 +108,13 @@ class Tables:
             table.add_row(*(_text(record[column]) for column in columns))
         if table.row_count:
             _console().print(table)
+
+    def line(self, record: Record, words: Mapping[str, str]) -> None:
+        from rich.text import Text
+
+        parts = [Text(printable(_word(record[name])), style=style) for name, style in words.items()]
+        _console().print(Text(" ").join(part for part in parts if part.plain), soft_wrap=True)
+        sys.stdout.flush()
 
     def facts(self, record: Record) -> None:
         from rich.table import Table

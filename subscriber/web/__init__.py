@@ -26,6 +26,7 @@ from subscriber.web.api import description
 from subscriber.web.api.places import Seal
 from subscriber.web.console import add_console
 from subscriber.web.console.desk import Desk
+from subscriber.web.correlation import mark_log_lines
 from subscriber.web.ops import YELLOW, Check
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Services(Protocol):
 def create_app(services: Services) -> Flask:
     """The WSGI application over ``services``."""
     settings = services.settings
+    mark_log_lines()
     app = Flask("subscriber", static_folder=None, template_folder=None)
     app.extensions["subscriber"] = services  # for the server around it: heartbeat, closing the store
     app.register_blueprint(webhooks.blueprint(services.intake, services.metrics, settings.max_body_bytes))
