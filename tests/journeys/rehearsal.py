@@ -79,7 +79,9 @@ class Rehearsal:
         self.emulator = Program("emulator", arguments, self.environ, stdout=self._log, stderr=self._log, cwd=ROOT)
         self._stack.callback(self.emulator.stop)
         wait_until("the emulator", lambda: answers(self.emulator_url + "/_control/ledger"), START_SECONDS)
-        self.environ |= command_of_emulator(["credentials", "--env", "--port", str(self._emulator_port)])
+        known = command_of_emulator(["credentials", "--env", "--port", str(self._emulator_port)])
+        # Pelion's journeys are played at an outpost of their own.
+        self.environ |= {name: value for name, value in known.items() if not name.startswith("PELION_")}
         self.environ |= {
             "PORT": str(self.port),
             "DATABASE_URL": f"sqlite:///{self._folder}/subscriber.db",

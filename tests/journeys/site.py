@@ -21,7 +21,7 @@ from tests.journeys.rehearsal import ROOT, START_SECONDS, Rehearsal
 from tests.journeys.tunnel import Tunnel
 
 TENANT = "t123"
-OTHER_PLATFORMS = ("MDSP_", "PELION_", "C8Y_REALTIME")
+OTHER_PLATFORMS = ("MDSP_", "C8Y_REALTIME")
 LISTED_ROWS = 100_000
 # Above all that full sizes need on a slow machine: 50,000 frames are handled one by one for each device.
 SETTLE_SECONDS = 900.0

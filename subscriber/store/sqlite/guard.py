@@ -33,6 +33,7 @@ OURS = frozenset(
         "locks",
         "minutes",
         "pauses",
+        "quarters",
         "roster",
         "subscriptions",
         "tenants",
