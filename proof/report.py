@@ -12,7 +12,8 @@ PREFACE = """\
 # Proof
 
 What the promises of the product were put through, how often, and what came of it. Made by `make prove` on {today},
-Python {python}, {machine}. `make prove` does it again and rewrites this page; `make prove QUICK=1` tries less of each.
+Python {python}, {machine}. `make prove` does it again and rewrites this page, `make prove QUICK=1` tries less of
+each.
 
 | chapter | tried | broken promises |
 |---|---|---|
