@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import orjson
 
@@ -25,7 +26,9 @@ def tailing(environ: dict[str, str], *options: str) -> Iterator[subprocess.Popen
     """The command in a process of its own, listening."""
     command = [sys.executable, "-m", "subscriber", "inbox", "tail", *options]
     everything = os.environ | environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=everything, stdout=subprocess.PIPE, text=True) as process:
+    # A shell that starts tests in the background has them ignore Ctrl-C, and children inherit that.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, env=everything, stdout=subprocess.PIPE, text=True, preexec_fn=heeding) as process:
         try:
             yield process
         finally:
