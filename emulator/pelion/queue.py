@@ -16,7 +16,6 @@ from emulator.journal import Journal
 from emulator.ledger import State, Totals, canonical
 from emulator.pelion.serialization import FLAGS, Item, Serialization, text
 
-NUMBERS_FROM = 1 << 51  # above the items of the other platforms' books
 EVENT_OVERHEAD = 212  # 50 MB hold about 160,000 events of 100 bytes (vendor's page): 312 bytes each
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pelion_events (
@@ -76,7 +75,7 @@ class Queue:
             self.totals.published += count
             self.totals.attempts += attempts
             self.totals.moved(State(state), count)
-        (self._last,) = db.execute("SELECT coalesce(max(id), ?) FROM pelion_events", (NUMBERS_FROM,)).fetchone()
+        (self._last,) = db.execute("SELECT coalesce(max(id), 0) FROM pelion_events").fetchone()
         rows = db.execute(
             "SELECT application, count(*), sum(size) FROM pelion_events WHERE state = 'pending' GROUP BY application"
         )

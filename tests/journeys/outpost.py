@@ -114,7 +114,7 @@ class Outpost:
     # The books.
 
     def rows(self) -> list[dict[str, Any]]:
-        return self.run("inbox", "list", "--tenant", "pelion/cellar", "--limit", "100000")
+        return self.run("inbox", "list", "--tenant", "pelion/cellar", "--limit", "1000000")
 
     def rows_now(self) -> int:
         """How many there are, whatever became of them."""

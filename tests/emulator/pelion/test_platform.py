@@ -57,3 +57,15 @@ def test_the_ledger_is_one_for_all_platforms(pelion: Pelion) -> None:
     items = pelion.world.emulator.items()
     assert [item["platform"] for item in items] == ["pelion"] * 4
     assert pelion.world.emulator.ledger()["published"] == 4
+
+
+def test_the_ledger_is_read_page_by_page_to_its_end(pelion: Pelion) -> None:
+    """Numbers that lay beyond the ledger's own ended the list with the first page."""
+    pelion.websocket()
+    pelion.publish(count=5)
+    found, after = [], 0
+    while after is not None:
+        page = pelion.control(f"/ledger/items?after={after}&limit=2")
+        found += [item["id"] for item in page["items"]]
+        after = page["next"]
+    assert len(set(found)) == 5
