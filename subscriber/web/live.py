@@ -124,7 +124,7 @@ class Live:
             while not self._is_over():
                 try:
                     self._turn(selector)
-                except Exception:
+                except Exception:  # the top of a thread: a bug ends these streams, and their readers come again
                     logger.exception("streams are cut off", extra={"action": "streams_failed", "reason": "bug"})
                     for listener in list(self._listeners.values()):
                         self._dismiss(selector, listener)
