@@ -1,6 +1,6 @@
 """``python -m proof [--quick] [CHAPTER …]``: run chapters of the proof. Exit 0 if every promise held, 1 if not.
 
-A full run of all chapters writes ``docs/proof.md``.
+A chapter tried in full is remembered (``outcomes``); once all of them are, ``docs/proof.md`` is written from them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
-from proof import fuzz, isolation, ledgers, models, mutants, outage, overload, requests, tokens
+from proof import fuzz, isolation, ledgers, models, mutants, outage, outcomes, overload, requests, tokens
 from proof.power import cuts, failing
 from proof.report import Chapter, document
 
@@ -35,24 +34,25 @@ CHAPTERS: Mapping[str, Callable[[float], Chapter]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m proof", description="Try the promises of the product.")
-    parser.add_argument("--quick", action="store_true", help="a small part of each chapter, and no document")
+    parser.add_argument("--quick", action="store_true", help="a small part of each chapter, not remembered")
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help=f"some of: {', '.join(CHAPTERS)}")
     given = parser.parse_args()
     if unknown := set(given.chapters) - CHAPTERS.keys():
         parser.error(f"no such chapter: {', '.join(sorted(unknown))}")
-    found = [_run(name, QUICK if given.quick else 1.0) for name in given.chapters or CHAPTERS]
-    if not given.quick and not given.chapters:
-        DOCUMENT.write_text(document(found, datetime.now(UTC).date()))
+    found = [_run(name, quick=given.quick) for name in given.chapters or CHAPTERS]
+    if not given.quick and (known := outcomes.kept(CHAPTERS)):
+        DOCUMENT.write_text(document(known))
     return 1 if any(chapter.broken for chapter in found) else 0
 
 
-def _run(name: str, scale: float) -> Chapter:
+def _run(name: str, *, quick: bool) -> Chapter:
     started = time.monotonic()
-    chapter = CHAPTERS[name](scale)
+    chapter = CHAPTERS[name](QUICK if quick else 1.0)
+    seconds = time.monotonic() - started
+    if not quick:
+        outcomes.keep(name, chapter, seconds)
     held = f"{len(chapter.broken)} promises broken" if chapter.broken else "every promise held"
-    print(
-        f"{chapter.title}: {chapter.tried:,} {chapter.unit}, {held} ({time.monotonic() - started:.0f} s)", flush=True
-    )
+    print(f"{chapter.title}: {chapter.tried:,} {chapter.unit}, {held} ({seconds:.0f} s)", flush=True)
     for text in chapter.broken:
         print(f"  {text}", flush=True)
     return chapter

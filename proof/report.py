@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import NamedTuple
 
 PREFACE = """\
 # Proof
 
-What the promises of the product were put through, how often, and what came of it. Made by `make prove` on {today},
-Python {python}, {machine}. `make prove` does it again and rewrites this page, `make prove QUICK=1` tries less of
-each.
+What the promises of the product were put through, how often, and what came of it: Python {python}, {machine}.
+`make prove` does all of it again and rewrites this page, `python -m proof CHAPTER` one chapter, `make prove QUICK=1`
+tries less of each and leaves the page alone.
 
-| chapter | tried | broken promises |
-|---|---|---|
+| chapter | tried | broken promises | minutes | on | commit |
+|---|---|---|---|---|---|
 """
 
 
@@ -41,12 +41,24 @@ class Part(NamedTuple):
     broken: Sequence[str]
 
 
-def document(chapters: Sequence[Chapter], today: date) -> str:
-    machine = f"{platform.system()} {platform.machine()}"
-    parts = [PREFACE.format(today=today, python=platform.python_version(), machine=machine)]
-    for chapter in chapters:
-        parts.append(f"| {chapter.title} | {chapter.tried:,} {chapter.unit} | {len(chapter.broken)} |\n")
-    for chapter in chapters:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a chapter told: the UTC ``day``, the ``version`` of the code, how long it took."""
+
+    chapter: Chapter
+    day: str
+    version: str
+    seconds: int
+
+
+def document(outcomes: Sequence[Outcome]) -> str:
+    machine = f"{os.cpu_count()} processors, {platform.system()} {platform.machine()}"
+    parts = [PREFACE.format(python=platform.python_version(), machine=machine)]
+    for each in outcomes:
+        tried, broken = f"{each.chapter.tried:,} {each.chapter.unit}", len(each.chapter.broken)
+        minutes = f"{each.seconds / 60:.1f}"
+        parts.append(f"| {each.chapter.title} | {tried} | {broken} | {minutes} | {each.day} | {each.version} |\n")
+    for chapter in (each.chapter for each in outcomes):
         parts.append(f"\n## {chapter.title}\n\n{chapter.what}\n\n| counted | |\n|---|---|\n")
         parts += [f"| {name} | {_shown(value)} |\n" for name, value in chapter.figures.items()]
         parts += [f"\n**Broken:** {text}\n" for text in chapter.broken]
