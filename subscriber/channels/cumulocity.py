@@ -10,15 +10,14 @@ Tokens are part of the socket's address: no error and no log names that address.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
 from subscriber.channels import Desired
 from subscriber.channels.admitter import Lane
 from subscriber.channels.consumers import Consumer
 from subscriber.channels.delays import TOKEN_REFUSED
 from subscriber.channels.frames import Frames
-from subscriber.channels.keeper import Keeper
-from subscriber.channels.ownership import Ownership
+from subscriber.channels.lines import Refused, renewed
 from subscriber.channels.reader import Reader
 from subscriber.channels.runner import Line, Shared
 from subscriber.channels.sockets import Socket
@@ -40,9 +39,7 @@ REFUSALS = {
 class CumulocityChannel:
     """See ``channels.Channel``. ``refused`` is told when the platform does not accept a consumer's credentials."""
 
-    def __init__(
-        self, consumer: Consumer, shared: Shared, refused: Callable[[Consumer], Coroutine[None, None, None]]
-    ) -> None:
+    def __init__(self, consumer: Consumer, shared: Shared, refused: Refused[Consumer]) -> None:
         self._consumer = consumer
         self._refused = refused
         self._registry = shared.store.registry
@@ -117,24 +114,5 @@ class CumulocityChannel:
 
 
 def line(desired: Desired[Consumer], refused: Callable[[Consumer], None]) -> Line:
-    """Keeps all consumers of the platform's tenants.
-
-    ``refused`` is called, in a thread of its own, with a consumer whose credentials were not accepted; when it
-    returns, ``desired`` is asked anew.
-    """
-
-    def build(shared: Shared) -> Keeper[Consumer]:
-        async def renew(consumer: Consumer) -> None:
-            await asyncio.to_thread(refused, consumer)
-            keeper.look_soon()
-
-        keeper = Keeper(
-            desired,
-            lambda consumer: CumulocityChannel(consumer, shared, renew),
-            Ownership(shared.store.registry, CUMULOCITY),
-            shared.board,
-            shared.observer,
-        )
-        return keeper
-
-    return build
+    """Keeps all consumers of the platform's tenants. ``refused``: see ``lines.renewed``."""
+    return renewed(CUMULOCITY, desired, refused, CumulocityChannel)

@@ -23,8 +23,7 @@ from urllib.parse import urlsplit
 from subscriber.channels import Desired, Place
 from subscriber.channels.admitter import Lane
 from subscriber.channels.frames import Reading
-from subscriber.channels.keeper import Keeper
-from subscriber.channels.ownership import Ownership
+from subscriber.channels.lines import kept
 from subscriber.channels.reader import Reader
 from subscriber.channels.runner import Line, Shared
 from subscriber.channels.sockets import Socket
@@ -234,14 +233,4 @@ def _for_a_person(error: PlatformRefused) -> PlatformRefused:
 
 def line(desired: Desired[Application], book: Book) -> Line:
     """Keeps the WebSocket channels of all configured applications; one instance at a time has them."""
-
-    def build(shared: Shared) -> Keeper[Application]:
-        return Keeper(
-            desired,
-            lambda application: PelionChannel(application, shared, book),
-            Ownership(shared.store.registry, PELION),
-            shared.board,
-            shared.observer,
-        )
-
-    return build
+    return kept(PELION, desired, lambda application, shared: PelionChannel(application, shared, book))

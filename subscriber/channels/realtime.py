@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
 from subscriber.channels import Desired
 from subscriber.channels.admitter import Lane
 from subscriber.channels.conversations import Conversation
 from subscriber.channels.exchange import Exchange
-from subscriber.channels.keeper import Keeper
+from subscriber.channels.lines import Refused, renewed
 from subscriber.channels.notebook import Notebook, open_notebook
-from subscriber.channels.ownership import Ownership
 from subscriber.channels.pace import Pace
 from subscriber.channels.runner import Line, Shared
 from subscriber.errors import PlatformUnavailable, SubscriberError, Unavailable
@@ -52,7 +51,7 @@ class RealtimeChannel:
         self,
         conversation: Conversation,
         shared: Shared,
-        refused: Callable[[Conversation], Coroutine[None, None, None]],
+        refused: Refused[Conversation],
         *,
         patience: Patience = as_asked,
         restart_look_seconds: float = RESTART_LOOK_SECONDS,
@@ -206,24 +205,5 @@ def _nothing() -> None:
 
 
 def line(desired: Desired[Conversation], refused: Callable[[Conversation], None]) -> Line:
-    """Keeps all conversations of the platform's tenants.
-
-    ``refused`` is called, in a thread of its own, with a conversation whose credentials were not accepted; when it
-    returns, ``desired`` is asked anew.
-    """
-
-    def build(shared: Shared) -> Keeper[Conversation]:
-        async def renew(conversation: Conversation) -> None:
-            await asyncio.to_thread(refused, conversation)
-            keeper.look_soon()
-
-        keeper = Keeper(
-            desired,
-            lambda conversation: RealtimeChannel(conversation, shared, renew),
-            Ownership(shared.store.registry, SMARTREST),
-            shared.board,
-            shared.observer,
-        )
-        return keeper
-
-    return build
+    """Keeps all conversations of the platform's tenants. ``refused``: see ``lines.renewed``."""
+    return renewed(SMARTREST, desired, refused, RealtimeChannel)
