@@ -19,7 +19,7 @@ bench: .venv/development        ## all benchmarks, one JSON object per line
 	@$(BIN)/python -m bench
 
 prove: .venv/development ## the promises, tried hard; writes docs/proof.md. QUICK=1: a small part of it
-	@command -v cc >/dev/null || { apt-get -q update && apt-get -qy install gcc libc6-dev; }
+	@command -v wrk cc >/dev/null || { apt-get -q update && apt-get -qy install wrk gcc libc6-dev; }
 	@$(BIN)/python -m proof $(if $(QUICK),--quick)
 
 lint: .venv/development ## ruff and mypy

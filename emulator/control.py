@@ -21,7 +21,7 @@ from emulator.clock import Clock
 from emulator.faults import NAMES, Fault, Faults
 from emulator.knobs import KnobError, Panel
 from emulator.ledger import Book
-from emulator.timekeeper import Timekeeper
+from emulator.timekeeper import STEP_S, Timekeeper
 
 LOG = logging.getLogger("emulator")
 BODY_LIMIT = 67_108_864  # the list of a large rehearsal's tenants, or the largest body to publish
@@ -195,7 +195,8 @@ class Control:
     async def advance(self, fields: Fields) -> Mapping[str, object]:
         """Answers when everything due in the leap is done."""
         seconds = fields.number("advance", low=0, high=1e10)
-        return {"now": await self._timekeeper.advance(seconds), "still": self._clock.still}
+        step_s = fields.number("step", STEP_S, low=STEP_S, high=1e10)
+        return {"now": await self._timekeeper.advance(seconds, step_s), "still": self._clock.still}
 
     async def faults(self, fields: Fields) -> Mapping[str, object]:
         return {"faults": [_fault_json(fault) for fault in self._faults.active()]}

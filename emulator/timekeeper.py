@@ -16,7 +16,7 @@ from emulator.clock import Clock
 
 LOG = logging.getLogger("emulator")
 REST_S = 0.01  # real seconds until what is still due after its turn is tried again: it must not spin
-STEP_S = 1.0  # an advance stops at most once per emulator second, however many retries are due in it
+STEP_S = 1.0  # an advance stops at most once per emulator second unless told another step, however much is due in it
 
 
 class Player(Protocol):
@@ -67,13 +67,16 @@ class Timekeeper:
             except Exception:  # top of a task: time must go on
                 LOG.exception("action=play_failed")
 
-    async def advance(self, seconds: float) -> float:
-        """Leap; the answer is the new time. Advances queue behind each other."""
+    async def advance(self, seconds: float, step_s: float = STEP_S) -> float:
+        """Leap; the answer is the new time. Advances queue behind each other.
+
+        ``step_s``: it stops at most once in so many emulator seconds, and what falls due in between comes at once.
+        """
         async with self._one_advance:
             target = self._clock.now() + seconds
             await self._settle()
             while (moment := self._next_leap()) is not None and moment < target:
-                self._clock.advance_to(min(target, max(moment, self._clock.now() + STEP_S)))
+                self._clock.advance_to(min(target, max(moment, self._clock.now() + step_s)))
                 await self._settle()
             self._clock.advance_to(target)
             await self._settle()

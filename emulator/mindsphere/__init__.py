@@ -14,6 +14,7 @@ samples, and the Asset and Event Management Async API samples. Where they are si
     publisher     publishing, windows, provisioning notices
     broker        the Message Broker's API
     gateway       the only way to an application
+    lines         the broker's own kept connections through it
     people        the tenants' people, their sessions and tokens
     webapps       applications as people reach them: login, and the token added
     schedule      when to try again: pure arithmetic

@@ -37,7 +37,6 @@ AHEAD = 64  # deliveries of one lane read ahead: rows without bodies
 COMPUTED = 2_000  # deliveries of one lane computed in one go during an outage: some 50 ms
 TURN = 2_000  # deliveries handled in one turn before requests get a chance
 FLUSH_S = 0.05  # outcomes wait at most this long for their commit
-ANSWER_BOUND = 65_536  # of an application's answer only the status matters
 STOP_S = 5.0  # attempts still running after this are given up; the journal has them as pending
 USER_AGENT = "mdsp-message-broker-emulator/1"
 
@@ -276,9 +275,7 @@ class Courier:
         subscription = self._subscriptions.by_id(lane.subscription)
         try:
             call = self._call(subscription, delivery)
-            async with self._gateway.exchange(call) as response:
-                await response.content.read(ANSWER_BOUND)
-                return str(response.status)
+            return str(await self._gateway.deliver(call))
         except PlatformError as error:  # what the gateway answers in the application's place
             return str(error.status)
 

@@ -24,6 +24,7 @@ from emulator.identity import Claims
 from emulator.knobs import Panel
 from emulator.mindsphere.access import Access
 from emulator.mindsphere.errors import PlatformError, guarded, read_body
+from emulator.mindsphere.lines import Broken, Lines
 from emulator.mindsphere.registry import Application, Registry
 
 BODY_BOUND = 67_108_864  # 64 MiB: the emulator's own bound on what it holds in memory for one request
@@ -71,11 +72,13 @@ class Gateway:
         self._panel = panel
         self._direct_url = direct_url
         self._session: aiohttp.ClientSession | None = None
+        self._lines: Lines | None = None
 
     async def start(self) -> None:
         knobs = self._panel.now
         context = ssl.create_default_context(cafile=knobs.app_ca_file or None)
         connector = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=POOL_IDLE_S)
+        self._lines = Lines(context)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -84,6 +87,8 @@ class Gateway:
         )
 
     async def close(self) -> None:
+        if self._lines is not None:
+            self._lines.close()
         if self._session is not None:
             await self._session.close()
 
@@ -175,6 +180,29 @@ class Gateway:
         except TimeoutError as error:
             raise PlatformError("gatewayTimeout", "the application did not answer in time") from error
         except aiohttp.ClientError as error:
+            raise PlatformError("badGateway", f"the application failed: {type(error).__name__}") from error
+
+    async def deliver(self, call: Call) -> int:
+        """The same for the broker's own POST: the status of the answer is all it wants."""
+        if self._faults.strikes("gateway-502", *call.about):
+            raise PlatformError("badGateway", "declared fault")
+        assert self._lines is not None, "start() was not called"
+        try:
+            status = await self._lines.post(
+                self._target(call.route),
+                call.headers,
+                call.body,
+                connect_timeout_s=call.connect_timeout_s,
+                response_timeout_s=call.response_timeout_s,
+                cut=self._faults.strikes("cut", *call.about),
+            )
+            if self._faults.strikes("slow", *call.about):
+                async with asyncio.timeout(call.response_timeout_s):
+                    await asyncio.sleep(self._panel.now.slow_s)
+            return status
+        except TimeoutError as error:
+            raise PlatformError("gatewayTimeout", "the application did not answer in time") from error
+        except (Broken, OSError) as error:
             raise PlatformError("badGateway", f"the application failed: {type(error).__name__}") from error
 
     def _target(self, route: Route) -> str:

@@ -74,6 +74,7 @@ def test_the_clock_is_shown_and_advanced(world: World) -> None:
     after = world.emulator.control("/clock", {"advance": 90})
     assert before["still"] and after["now"] == before["now"] + 90
     assert ask(world, "POST", "/clock", json={"advance": -1}).status_code == 400
+    assert ask(world, "POST", "/clock", json={"advance": 1, "step": 0}).status_code == 400
     assert ask(world, "POST", "/clock", json={}).status_code == 400
 
 

@@ -47,6 +47,13 @@ def test_moments_within_a_second_share_a_stop(still: Clock) -> None:
     assert set(bell.rung) == {start + 10, start + 11}
 
 
+def test_moments_within_a_longer_step_share_a_stop_if_told_so(still: Clock) -> None:
+    start = still.now()
+    bell = Bell(still, start + 10, start + 70, start + 500)
+    asyncio.run(Timekeeper(still, [bell]).advance(600, step_s=100))
+    assert bell.rung == [start + 100, start + 100, start + 500]
+
+
 def test_two_advances_add_up(still: Clock) -> None:
     start = still.now()
     keeper = Timekeeper(still, [])

@@ -21,4 +21,4 @@ intake.keep_later = keep_later
 def test_an_answer_without_a_commit_is_found_out(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(HASTY)
     found = overload.run(0, PYTHONPATH=f"{tmp_path}:{Path.cwd()}")
-    assert [text.split(maxsplit=1)[1] for text in found.broken] == ["deliveries were acknowledged and are not stored"]
+    assert "deliveries were acknowledged and are not stored" in [text.partition(" ")[2] for text in found.broken]
