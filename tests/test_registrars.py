@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from subscriber.errors import PlatformUnavailable
-from subscriber.registrars import open_registrars
+from subscriber.registrars import open_registrars, platforms
 from subscriber.settings import Settings
 from subscriber.store import Store
 from tests.small_platform import SmallPlatform
@@ -31,22 +31,31 @@ AWAY_PELION = {
 }
 
 
-def platforms(store: Store, environ: dict[str, str]) -> list[str]:
-    with open_registrars(Settings.from_environ(environ), store, threading.Event(), by_hand=False) as registrars:
-        return [one.platform for one in registrars]
+def opened(store: Store, environ: dict[str, str]) -> list[str]:
+    settings = Settings.from_environ(environ)
+    with open_registrars(settings, store, threading.Event(), by_hand=False) as registrars:
+        found = [one.platform for one in registrars]
+    assert found == platforms(settings, store)
+    return found
 
 
 def test_there_is_one_for_each_platform_that_is_on(store: Store) -> None:
     with SmallPlatform() as small:
-        assert platforms(store, {}) == []
-        assert platforms(store, small.environ()) == ["mindsphere"]
-        assert platforms(store, {**small.environ(), **CUMULOCITY}) == ["mindsphere", "cumulocity"]
+        assert opened(store, {}) == []
+        assert opened(store, small.environ()) == ["mindsphere"]
+        assert opened(store, {**small.environ(), **CUMULOCITY}) == ["mindsphere", "cumulocity"]
         everything = {**small.environ(), **CUMULOCITY, **REALTIME, **PELION}
-        assert platforms(store, everything) == ["mindsphere", "cumulocity", "smartrest", "pelion"]
+        assert opened(store, everything) == ["mindsphere", "cumulocity", "smartrest", "pelion"]
 
 
 def test_a_platform_where_nothing_is_subscribed_has_none(store: Store) -> None:
-    assert platforms(store, {**CUMULOCITY, "C8Y_SUBSCRIPTIONS": ""}) == []
+    assert opened(store, {**CUMULOCITY, "C8Y_SUBSCRIPTIONS": ""}) == []
+
+
+def test_only_those_that_are_asked_for_are_opened(store: Store) -> None:
+    settings = Settings.from_environ({**CUMULOCITY, **REALTIME, **PELION})
+    with open_registrars(settings, store, threading.Event(), by_hand=True, of=["pelion", "mindsphere"]) as (only,):
+        assert only.platform == "pelion"
 
 
 @pytest.mark.parametrize("environ", [CUMULOCITY, AWAY_PELION], ids=["cumulocity", "pelion"])

@@ -81,6 +81,10 @@ class ConversationRegistrar:
             if only in (None, tenant):
                 yield from self._wanted(tenant)
 
+    def loses(self, change: Change) -> str:
+        """Nothing is lost: templates are only added, and a stopped session brings nothing any more."""
+        return ""
+
     def run(self, *, confirmed: bool = False, observe: Observe | None = None) -> Run:
         """One whole run. Raises ``LockHeld``."""
         lost = threading.Event()
@@ -148,7 +152,9 @@ class ConversationRegistrar:
         return {(row.tenant, row.channel, row.name) for row in rows if row.state == HALTED}
 
     def _lacking(self, realtime: Realtime) -> str:
-        """Why templates have to be looked after; empty: all are there."""
+        """Why templates have to be looked after; empty: all are there. Nobody is asked once it has to stop."""
+        if self._stop.is_set():
+            return "unsure"
         session = Session(realtime)
         try:
             turn = self._turn(session)

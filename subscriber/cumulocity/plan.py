@@ -121,6 +121,17 @@ def removals(rows: Iterable[SubscriptionRow], why: str) -> list[Change]:
     return [Unsubscribe(one, why) for one in sorted(gone, key=lambda one: rule_of(one) is None)]
 
 
+def loss(change: Change) -> str:
+    """What nobody gets any more because of a change that a person agreed to, in words; empty: nothing is lost."""
+    consumer = rule_of(change.subscription) is None
+    match change:
+        case Subscribe(_, "differs"):
+            return "what waits for the consumer" if consumer else "what happens in between; some may come twice"
+        case Unsubscribe():
+            return "what waits for the consumer" if consumer else "what happens from then on"
+    return ""
+
+
 def _rule_change(
     subscription: Subscription,
     rule: Rule,

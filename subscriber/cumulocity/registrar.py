@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from subscriber.cumulocity.directory import Directory
 from subscriber.cumulocity.notifications import Notifications
-from subscriber.cumulocity.plan import LEFTOVER_AFTER, of_consumer, of_rule, plan, removals
+from subscriber.cumulocity.plan import LEFTOVER_AFTER, loss, of_consumer, of_rule, plan, removals
 from subscriber.errors import PlatformRefused, PlatformUnavailable
 from subscriber.model import CUMULOCITY, Tenant
 from subscriber.platforms.cumulocity_api import StoredRule
@@ -84,6 +84,10 @@ class Registrar:
         served = [tenant for tenant in survey.verdict.served if only in (None, tenant)]
         for group in self._groups(served):
             yield from (change for change in group if not isinstance(change, Keep))
+
+    def loses(self, change: Change) -> str:
+        """What is lost by a change, in words; empty: nothing."""
+        return loss(change)
 
     def run(self, *, confirmed: bool = False, observe: Observe | None = None, chosen: Chosen = everybody) -> Run:
         """One whole run, over those of the served tenants that are ``chosen``. Raises ``LockHeld``."""

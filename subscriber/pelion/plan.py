@@ -131,6 +131,18 @@ def removals(rows: Iterable[SubscriptionRow], why: str) -> list[Change]:
     return [Unsubscribe(one, why) for one in sorted(gone, key=lambda one: one.topic == CHANNEL)]
 
 
+def loss(change: Change, rows: Iterable[SubscriptionRow]) -> str:
+    """What nobody gets any more because of a change, in words; empty: nothing. ``rows``: the application's."""
+    topic = change.subscription.topic
+    match change:
+        case Unsubscribe():
+            return "what waits in its queue" if topic == CHANNEL else "its values from then on"
+        case Subscribe() if topic == RULES:
+            before = {rule for row in rows if row.topic == RULES for rule in rules_of(of_row(row))}
+            return "" if before <= set(rules_of(change.subscription)) else "values that are configured no more"
+    return ""
+
+
 def _channel_changes(
     channel: PelionChannel,
     want: Subscription,

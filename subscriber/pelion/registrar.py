@@ -23,6 +23,7 @@ from subscriber.pelion.plan import (
     Actual,
     devices_due,
     is_due,
+    loss,
     of_channel,
     of_resource,
     plan,
@@ -97,6 +98,12 @@ class Registrar:
         served = [tenant for tenant in survey.verdict.served if only in (None, tenant)]
         for group in self._groups(served, frozenset(served)):
             yield from (change for change in group if not isinstance(change, Keep))
+
+    def loses(self, change: Change) -> str:
+        """What is lost by a change, in words; empty: nothing."""
+        tenant = change.subscription.tenant
+        rules = isinstance(change, Subscribe) and change.subscription.topic == RULES
+        return loss(change, self._rows([tenant]).get(tenant, ()) if rules else ())
 
     def run(
         self,

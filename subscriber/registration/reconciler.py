@@ -97,6 +97,14 @@ class Reconciler:
             for group in stream:
                 yield from (change for change in group if not isinstance(change, Keep))
 
+    def loses(self, change: Change) -> str:
+        """What nobody gets any more because of a change, in words; empty: nothing is lost by it.
+
+        An older version's subscription goes when the newer one is in place, so it takes nothing along.
+        """
+        ends = isinstance(change, Unsubscribe) and change.why != "version"
+        return "what is published from then on" if ends else ""
+
     def run(self, *, confirmed: bool = False, observe: Observe | None = None) -> Run:
         """One whole run. Raises ``LockHeld`` while another instance runs."""
         lost = threading.Event()

@@ -34,14 +34,14 @@ def server() -> Iterator[SmallRealtime]:
 def make(server: SmallRealtime, store: Store) -> Iterator[Make]:
     made: list[ConversationRegistrar] = []
 
-    def make(*realtime: Realtime) -> ConversationRegistrar:
+    def make(*realtime: Realtime, stop: threading.Event | None = None) -> ConversationRegistrar:
         user = ServiceUser(tenant=TENANT, name=USER, password=PASSWORD)
         transport = Transport(server.url, pause=lambda _: True, jitter=lambda: 0.0, attempts=1)
         registrar = ConversationRegistrar(
             realtime or (conversation("").realtime,),
             ServiceGateway(Directory(lambda: (user,)), transport),
             store,
-            stop=threading.Event(),
+            stop=stop or threading.Event(),
             clock=lambda: datetime.now(UTC),
         )
         made.append(registrar)
@@ -65,13 +65,22 @@ def test_templates_that_are_there_are_no_change(make: Make) -> None:
 def test_templates_that_are_lacking_are_planned_and_registered_once(make: Make, server: SmallRealtime) -> None:
     server.templates.clear()
     registrar = make()
-    assert shown(registrar.changes(registrar.survey())) == [("templates", "com.acme.gw-v3", "new")]
+    (change,) = registrar.changes(registrar.survey())
+    assert (shown(iter([change])), registrar.loses(change)) == ([("templates", "com.acme.gw-v3", "new")], "")
     assert not server.templates
     (finding,) = registrar.probe()
     assert not finding.ok and "register --apply" in finding.detail
     assert registrar.run().report.ok
     assert server.templates == {"com.acme.gw-v3"}
     assert shown(registrar.changes(registrar.survey())) == []
+
+
+def test_nobody_is_asked_once_it_has_to_stop(server: SmallRealtime, make: Make) -> None:
+    stop = threading.Event()
+    stop.set()
+    registrar = make(stop=stop)
+    assert shown(registrar.changes(registrar.survey())) == [("templates", "com.acme.gw-v3", "unsure")]
+    assert server.requests == []
 
 
 def test_templates_that_nobody_knows_are_told_with_their_cause(make: Make, server: SmallRealtime) -> None:

@@ -12,6 +12,7 @@ from subscriber.cumulocity.plan import (
     CONFIRM_AFTER,
     LEFTOVER_AFTER,
     grant_of,
+    loss,
     of_consumer,
     of_rule,
     plan,
@@ -19,7 +20,7 @@ from subscriber.cumulocity.plan import (
     rule_of,
 )
 from subscriber.platforms.cumulocity_api import Grant, Rule, StoredRule
-from subscriber.registration.plan import Change, Keep, Subscription, Unsubscribe, as_row
+from subscriber.registration.plan import Change, Keep, Subscribe, Subscription, Unsubscribe, as_row
 from subscriber.settings import NamedSubscription
 from subscriber.store import SubscriptionRow
 from tests.cumulocity.conftest import T123
@@ -134,3 +135,18 @@ def test_a_topic_that_becomes_non_persistent_is_another_one() -> None:
 def test_removing_takes_rules_before_consumers() -> None:
     rows = [row(of_consumer(T123, GRANT)), row(of_rule(T123, RULE))]
     assert told(removals(rows, "asked")) == [("cold/*", "asked"), ("cold", "asked")]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (Subscribe(of_rule(T123, RULE), "new"), ""),
+        (Subscribe(of_rule(T123, RULE), "lost"), ""),
+        (Subscribe(of_rule(T123, RULE), "differs"), "what happens in between; some may come twice"),
+        (Subscribe(of_consumer(T123, GRANT), "differs"), "what waits for the consumer"),
+        (Unsubscribe(of_rule(T123, RULE), "dropped"), "what happens from then on"),
+        (Unsubscribe(of_consumer(T123, GRANT), "dropped"), "what waits for the consumer"),
+    ],
+)
+def test_a_change_says_what_is_lost_by_it(change: Change, words: str) -> None:
+    assert loss(change) == words

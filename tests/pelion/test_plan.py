@@ -10,6 +10,7 @@ import pytest
 from subscriber.pelion.plan import (
     Actual,
     devices_due,
+    loss,
     of_channel,
     of_resource,
     of_rules,
@@ -20,7 +21,7 @@ from subscriber.pelion.plan import (
 )
 from subscriber.platforms.pelion.rules import Presubscription, ResourceSubscription
 from subscriber.platforms.pelion_api import Registration
-from subscriber.registration.plan import Change, Keep, Subscription, Unsubscribe, as_row
+from subscriber.registration.plan import Change, Keep, Subscribe, Subscription, Unsubscribe, as_row
 from subscriber.settings import PelionChannel
 from subscriber.store import SubscriptionRow
 from tests.store.making import START
@@ -206,3 +207,18 @@ def test_what_is_removed_ends_with_the_channel() -> None:
 def test_a_subscription_says_what_it_is_about() -> None:
     assert resource_of(RESOURCE) == ("dev1", PATH)
     assert rules_of(of_rules("cellar", [LIGHTS, THEIRS, Presubscription()])) == (LIGHTS, THEIRS, Presubscription())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (Subscribe(CALLBACK, "moved"), ""),
+        (Unsubscribe(WEBSOCKET, "dropped"), "what waits in its queue"),
+        (Unsubscribe(of_resource("cellar", "d", PATH), "dropped"), "its values from then on"),
+        (Subscribe(of_rules("cellar", [THEIRS]), "changed"), "values that are configured no more"),
+        (Subscribe(of_rules("cellar", [LIGHTS, THEIRS]), "changed"), ""),
+        (Subscribe(of_resource("cellar", "d", PATH), "lost"), ""),
+    ],
+)
+def test_a_change_says_what_is_lost_by_it(change: Change, words: str) -> None:
+    assert loss(change, [row(of_rules("cellar", [LIGHTS])), row(CALLBACK)]) == words

@@ -52,6 +52,7 @@ def test_presubscriptions_of_others_are_left_alone(office_with: MakeOffice, worl
     changed = {"resource-path": ["/3303/*"]}
     hand = office_with(world.channel(presubscriptions=[changed]), by_hand=True).registrar
     assert planned(hand) == [("cellar", "presubscriptions", "changed")]
+    assert [hand.loses(change) for change in hand.changes(hand.survey())] == ["values that are configured no more"]
     assert hand.run().report.ok
     assert world.rules() == [OTHERS, changed]
     assert hand.unregister().ok

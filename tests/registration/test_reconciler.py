@@ -140,6 +140,9 @@ def test_a_topic_taken_out_is_unsubscribed_everywhere(
     reconciler_with().run()
     smaller = reconciler_with(MDSP_TOPICS=EVENTS)
     assert planned(smaller) == [(name, ASSETS, "topic") for name in ("acmeop", "custaa", "custbb")]
+    assert {smaller.loses(change) for change in smaller.changes(smaller.survey())} == {
+        "what is published from then on"
+    }
     smaller.run()
     assert {topic for _, topic in platform.subscriptions} == {EVENTS, PROVISIONING}
     assert set(remembered(store)) == set(platform.subscriptions)
@@ -305,6 +308,7 @@ def test_an_older_version_is_removed_once_the_new_one_is_in_place(
     moved: None, reconciler: Reconciler, platform: SmallPlatform, store: Store
 ) -> None:
     platform.subscriptions = {(name, EVENTS): "https://g/old" for name in ("acmeop", "custaa", "custbb")}
+    assert {reconciler.loses(change) for change in reconciler.changes(reconciler.survey())} == {""}
     reconciler.run()
     assert set(versions(store)) == {(name, "v1.4.2") for name in ("acmeop", "custaa", "custbb")}
 

@@ -3,7 +3,8 @@
 Server-rendered pages below `/console`, which work without scripts and from nobody else's server. Reading order:
 ``sight`` (what one operator may see) → ``orders`` (what may be asked for by a form) → ``pages`` (how a page is made)
 → ``charts`` and ``periods`` → one module a page: ``overview``, ``inbox``, ``dead``, ``letters``, ``subscriptions``
-(with ``applying``), ``tenants``, ``channels``, ``pauses``, ``live``, ``health``, ``actions``.
+(with ``plans``, ``planning`` and ``applying``), ``tenants``, ``channels``, ``pauses``, ``live``, ``health``,
+``actions``.
 
 Never: a script or style within a page, an address with a host of its own (a gateway may strip the prefix it put
 before ours), a number without the rows behind it, an action that leaves no line in the audit.

@@ -1,48 +1,47 @@
-"""Subscriptions planned from what is remembered, and brought to the plan because a person asked for it.
+"""Subscriptions brought to the plan because a person asked for it.
 
 A run may be ten thousand calls to a platform, so it has a thread of its own, one at a time in this process; other
 processes are kept apart by the registrars' own lock. Whoever asked waits a few seconds for the end and reads of a
 longer run in the audit. A process that ends leaves a run unfinished: the next one goes on where it ended.
+
+What is replaced with losses, or removed, is so only where the person was shown all of that and it still is the same:
+otherwise nothing is done at all. At a platform whose plan was not shown, none of it is done.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
-from subscriber.errors import LockHeld, NotFound, SubscriberError
+from subscriber.errors import LockHeld, NotFound, PlatformRefused, PlatformUnavailable, SubscriberError
 from subscriber.model import Tenant
-from subscriber.registrars import Registrar, open_registrars
+from subscriber.registrars import Registrar, platforms
 from subscriber.registration.apply import Report
-from subscriber.registration.plan import Change
-from subscriber.registration.reconciler import Reconciler
 from subscriber.settings import Settings
 from subscriber.store import Store
+from subscriber.web.console.planning import Open
+from subscriber.web.console.plans import plan_of
 
 logger = logging.getLogger(__name__)
 
-SHOWN_CHANGES = 200  # of a plan; a page that long is read by nobody
 WAIT_SECONDS = 8.0  # for the end of a run; one tenant's takes a second or two
+TURN_SECONDS = 30.0  # a worker's round is through by then, unless it is its first over many tenants
+POLL_SECONDS = 0.25
+CHANGED = "not done: the plan is another than the one that was shown"
 
-Open = Callable[[Settings, Store, threading.Event], AbstractContextManager[Sequence[Registrar]]]
-
-# The page shows MindSphere's plan only. Elsewhere nobody has seen what would be replaced with losses, or removed:
-# that waits for `register --apply`.
-open_careful: Open = partial(open_registrars, by_hand=False)
+Seen = Mapping[str, str]  # by platform: ``Plan.seen`` of what a person was shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Of MindSphere. ``more``: there are more changes than these. ``problem``: why there is no plan, else empty."""
+@dataclass(slots=True)
+class Run:
+    """``told``: what came of it, in words; empty while it goes on. ``changed``: nothing, for the plan has changed."""
 
-    changes: Sequence[Change] = ()
-    more: bool = False
-    problem: str = ""
+    told: str = ""
+    changed: bool = False
 
 
 class Applying:
@@ -54,33 +53,20 @@ class Applying:
         self._open = open
         self._turn = threading.Lock()
 
-    def plan(self, tenants: Sequence[Tenant] | None) -> Plan:
-        """What a run would change for these tenants (None: all), by what is remembered: no platform is asked."""
-        try:
-            with self._open(self._settings, self._store, threading.Event()) as registrars:
-                changes = [
-                    change for one in registrars for change in islice(_changes(one, tenants), SHOWN_CHANGES + 1)
-                ]
-        except SubscriberError as error:
-            return Plan(problem=error.detail or error.reason)
-        return Plan(changes=changes[:SHOWN_CHANGES], more=len(changes) > SHOWN_CHANGES)
-
-    def start(self, actor: str, tenant: Tenant | None) -> str:
-        """Bring a tenant, or all, to the plan. What came of it, in words; empty while it goes on.
-
-        Raises ``LockHeld`` while this process is at it already.
-        """
+    def start(self, actor: str, tenant: Tenant | None, seen: Seen) -> Run:
+        """Bring a tenant, or all, to the plan. Raises ``LockHeld`` while this process is at it already."""
         if not self._turn.acquire(blocking=False):
             raise LockHeld("subscriptions are being applied already: see the actions for how it ended")
-        told: list[str] = []
-        thread = threading.Thread(target=self._work, args=(actor, tenant, told), name="apply", daemon=True)
+        run = Run()
+        thread = threading.Thread(target=self._work, args=(actor, tenant, seen, run), name="apply", daemon=True)
         thread.start()
         thread.join(WAIT_SECONDS)
-        return told[0] if told else ""
+        return run
 
-    def _work(self, actor: str, tenant: Tenant | None, told: list[str]) -> None:
+    def _work(self, actor: str, tenant: Tenant | None, seen: Seen, run: Run) -> None:
         try:
-            text = self._run(tenant)
+            run.changed = not self._still(tenant, seen)
+            text = CHANGED if run.changed else self._bring(tenant, seen)
         except SubscriberError as error:
             text = f"not done: {error.detail or error.reason}"
         except Exception:  # top of a thread
@@ -88,7 +74,7 @@ class Applying:
             text = "not done: a fault of this program, see its log"
         finally:
             self._turn.release()
-        told.append(text)
+        run.told = text
         self._note(actor, f"{tenant or 'every tenant'}: {text}")
 
     def _note(self, actor: str, text: str) -> None:
@@ -97,28 +83,51 @@ class Applying:
         except SubscriberError as error:  # the store has gone meanwhile, with it the place for the line
             logger.error("not audited: %s", error, extra={"action": "audit_failed", "reason": error.reason})
 
-    def _run(self, tenant: Tenant | None) -> str:
-        with self._open(self._settings, self._store, threading.Event()) as registrars:
-            asked = [one for one in registrars if tenant is None or one.platform == tenant.platform]
-            if not asked:
-                raise NotFound("nothing is subscribed there by this service")
-            return "; ".join(_told(one.platform, _report(one, tenant)) for one in asked)
+    def _still(self, tenant: Tenant | None, seen: Seen) -> bool:
+        """Would be lost what was shown, and nothing else?"""
+        tenants = None if tenant is None else [tenant]
+        with self._open(self._settings, self._store, threading.Event(), by_hand=True, of=list(seen)) as registrars:
+            return {one.platform: plan_of(one, tenants).seen for one in registrars} == seen
+
+    def _bring(self, tenant: Tenant | None, seen: Seen) -> str:
+        on = [one for one in platforms(self._settings, self._store) if tenant is None or one == tenant.platform]
+        if not on:
+            raise NotFound("nothing is subscribed there by this service")
+        return "; ".join(f"{one}: {self._brought(one, tenant, by_hand=one in seen)}" for one in on)
+
+    def _brought(self, platform: str, tenant: Tenant | None, *, by_hand: bool) -> str:
+        """What came of a run at one platform. One that is away stops no other."""
+        try:
+            with self._open(
+                self._settings, self._store, threading.Event(), by_hand=by_hand, of=[platform]
+            ) as registrars:
+                return "; ".join(_told(_in_turn(partial(_report, one, tenant))) for one in registrars)
+        except (LockHeld, NotFound, PlatformRefused, PlatformUnavailable) as error:
+            return f"not done: {error.detail or error.reason}"
 
 
-def _changes(registrar: Registrar, tenants: Sequence[Tenant] | None) -> Iterator[Change]:
-    """Only MindSphere's are known without asking anybody: a question about the host alone reads no list."""
-    if not isinstance(registrar, Reconciler):
-        return
-    survey = registrar.survey(only=registrar.host)
-    for tenant in [None] if tenants is None else tenants:
-        yield from registrar.changes(survey, tenant)
+def _in_turn(work: Callable[[], Report]) -> Report:
+    """Wait while a worker is at the same. Raises ``LockHeld`` if that takes too long."""
+    until = time.monotonic() + TURN_SECONDS
+    while True:
+        try:
+            return work()
+        except LockHeld:
+            if time.monotonic() > until:
+                raise
+        time.sleep(POLL_SECONDS)
 
 
 def _report(registrar: Registrar, tenant: Tenant | None) -> Report:
-    return registrar.run().report if tenant is None else registrar.register(tenant)
+    """Raises ``NotFound`` for a tenant that is not served: nothing shall be made in its name."""
+    if tenant is None:
+        return registrar.run().report
+    if tenant not in registrar.survey(only=tenant).verdict.served:
+        raise NotFound(f"the application is not provisioned to {tenant}")
+    return registrar.register(tenant)
 
 
-def _told(platform: str, report: Report) -> str:
+def _told(report: Report) -> str:
     count = report.outcomes
-    told = f"{platform}: {count['done']} done, {count['failed'] + count['unanswered']} failed, {count['stale']} stale"
+    told = f"{count['done']} done, {count['failed'] + count['unanswered']} failed, {count['stale']} stale"
     return f"{told}, ended early ({report.cut_short})" if report.cut_short else told

@@ -8,30 +8,27 @@ from flask import Blueprint, Response, request
 
 from subscriber.model import Tenant
 from subscriber.store import SubscriptionRow
+from subscriber.web.console.applying import Seen
 from subscriber.web.console.desk import Desk
-from subscriber.web.console.orders import read_query
+from subscriber.web.console.orders import PLATFORMS, Form, read_query
 from subscriber.web.console.pages import link
+from subscriber.web.console.planning import WAIT_SECONDS
+from subscriber.web.console.plans import REASONS, Plan
 from subscriber.web.console.sight import Sight
 
 ASTRAY_ROWS = 200
 TENANTS = 25  # whose subscriptions one page lists
+CONFLICT = 409  # the order was given on a plan that is another by now
 
 
 def add(console: Blueprint, desk: Desk) -> None:
     def show() -> Response:
         sight = desk.sight()
         query = read_query(request)
-        tenant, after = query.tenant(), query.text("after") or ""
-        rows, more = listed(sight, [sight.require(tenant)] if tenant else None, after)
-        return desk.pages.show(
-            "subscriptions",
-            sight,
-            tenant=tenant,
-            plan=desk.applying.plan([tenant] if tenant else sight.operator.tenants),
-            astray=sight.astray(ASTRAY_ROWS),
-            rows=rows,
-            more=more,
-        )
+        tenant = query.tenant()
+        tenants = [sight.require(tenant)] if tenant else sight.operator.tenants
+        plans = desk.planning.asked(tenants) if query.text("ask") else desk.planning.remembered(tenants)
+        return page(sight, tenant, plans, query.text("after") or "")
 
     def apply() -> Response:
         sight, form = desk.order()
@@ -41,12 +38,41 @@ def add(console: Blueprint, desk: Desk) -> None:
         else:
             sight.require(tenant)
         sight.note("register_started", str(tenant or "every tenant"))
-        told = desk.applying.start(sight.operator.name, tenant)
-        text = told or "It is under way: how it ended will stand among the actions."
+        run = desk.applying.start(sight.operator.name, tenant, seen(form, tenant))
+        desk.planning.forget()
+        if run.changed:
+            return page(sight, tenant, desk.planning.asked([tenant] if tenant else None), changed=True)
+        text = run.told or "It is under way: how it ended will stand among the actions."
         return desk.pages.show("done", sight, text=text, back=link("subscriptions", tenant=tenant))
+
+    def page(
+        sight: Sight, tenant: Tenant | None, plans: Sequence[Plan], after: str = "", changed: bool = False
+    ) -> Response:
+        rows, more = listed(sight, [tenant] if tenant else None, after)
+        astray = [row for row in rows if row.state != "active"] if tenant else sight.astray(ASTRAY_ROWS)
+        return desk.pages.show(
+            "subscriptions",
+            sight,
+            CONFLICT if changed else 200,
+            tenant=tenant,
+            plans=plans,
+            reasons=REASONS,
+            wait_seconds=WAIT_SECONDS,
+            changed=changed,
+            astray=astray,
+            rows=rows,
+            more=more,
+        )
 
     console.add_url_rule("/subscriptions", "subscriptions", show)
     console.add_url_rule("/subscriptions/apply", "apply", apply, methods=["POST"])
+
+
+def seen(form: Form, tenant: Tenant | None) -> Seen:
+    """What the plans showed as lost, of those platforms that the order is about and whose plan was shown."""
+    asked = PLATFORMS if tenant is None else (tenant.platform,)
+    found = {platform: form.text(f"seen-{platform}") for platform in asked}
+    return {platform: text for platform, text in found.items() if text is not None}
 
 
 def listed(sight: Sight, tenants: Sequence[Tenant] | None, after: str) -> tuple[list[SubscriptionRow], str | None]:

@@ -25,6 +25,7 @@ from tests.web.console.browsing import (
     violations,
     window,
 )
+from tests.web.console.everywhere import OTHER_FILTERS, T123, T124, Everywhere
 from tests.web.console.world import ACME, World
 
 WINDOWS = pytest.mark.parametrize("of", [DESKTOP, PHONE], ids=lambda of: of.name)
@@ -120,6 +121,37 @@ def test_every_action_says_what_it_did(furnished: World, site: Site, browser: Br
 def press(page: Page, button: str | re.Pattern[str], told: str | re.Pattern[str]) -> None:
     page.get_by_role("button", name=button).click()
     expect(page.get_by_role("status")).to_contain_text(told, timeout=DEADLINE_MS)
+
+
+@WINDOWS
+def test_a_plan_with_losses_is_shown_whole_and_anew_when_it_has_changed(
+    everywhere: Everywhere, browser: Browser, axe: str, of: Window
+) -> None:
+    with everywhere.console(**everywhere.environ()) as world:
+        world.post("subscriptions/apply")
+    others = everywhere.environ(OTHER_FILTERS, rules=())
+    with everywhere.console(**others) as world, serving(world) as site, window(browser, world, of) as page:
+        page.goto(site.url + "subscriptions")
+        page.get_by_role("link", name="Ask for the plan").click()
+        expect(page.get_by_role("table", name="Planned changes at Pelion")).to_be_visible(timeout=DEADLINE_MS)
+        assert page.evaluate("document.documentElement.scrollWidth") <= of.width
+        assert violations(page, axe) == []
+        everywhere.rewrite(T124, ["events"])  # as it is configured: less is lost by now
+        press(page, re.compile("Apply now: .* 3 with losses"), "Nothing was done")
+        assert violations(page, axe) == []
+        press(page, re.compile("Apply now: .* 2 with losses"), re.compile(r"cumulocity: \d+ done, 0 failed"))
+    assert everywhere.filters(T123) == [{"apis": ["events"]}]
+
+
+def test_a_plan_is_asked_for_and_applied_without_scripts(everywhere: Everywhere, browser: Browser) -> None:
+    with (
+        everywhere.console(**everywhere.environ()) as world,
+        serving(world) as site,
+        window(browser, world, PHONE, scripts=False) as page,
+    ):
+        page.goto(site.url + "subscriptions")
+        page.get_by_role("link", name="Ask for the plan").click()
+        press(page, re.compile("Apply now: "), "cumulocity: 4 done, 0 failed")
 
 
 def test_everything_works_without_scripts(furnished: World, site: Site, browser: Browser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -41,13 +41,15 @@ APP = {"MDSP_OS_VM_APP_NAME": "alarmapi", "MDSP_TOPICS": f"{ASSETS},{EVENTS}"}
 
 
 class World:
-    """``clock`` is the store's and the console's."""
+    """``clock`` is the store's and the console's. ``more`` adds settings."""
 
-    def __init__(self, keys: KeyServer, platform: SmallPlatform, database_url: str) -> None:
+    def __init__(
+        self, keys: KeyServer, platform: SmallPlatform, database_url: str, more: Mapping[str, str] | None = None
+    ) -> None:
         self.keys = keys
         self.platform = platform
         self.clock = Clock()
-        environ = {**platform.environ(), **APP, "DATABASE_URL": database_url}
+        environ = {**platform.environ(), **APP, "DATABASE_URL": database_url, **(more or {})}
         self.settings = Settings.from_environ(environ)
         self.store: Store = open_store(database_url, clock=self.clock)
         self.metrics = Metrics()
@@ -98,14 +100,14 @@ def database_url(folder: Path) -> str:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """Over the database in ``folder``, made if it is not there."""
+def world(folder: Path, more: Mapping[str, str] | None = None) -> Iterator[World]:
+    """Over the database in ``folder``, made if it is not there. ``more`` adds settings."""
     url = database_url(folder)
     if not (folder / DATABASE).exists():
         migrations.apply(url)
     with KeyServer() as keys, SmallPlatform("custaa", "custbb") as platform:
         keys.publish([jwk()])
-        made = World(keys, platform, url)
+        made = World(keys, platform, url, more)
         try:
             yield made
         finally:
