@@ -46,31 +46,51 @@ class Balance:
 
 def balance(items: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]], effects: Iterable[str]) -> Balance:
     """``items``: the emulator's ledger items. ``rows``: ``tenant`` (platform/name), ``id`` and ``body_sha256`` of
-    each inbox row. ``effects``: the id of each effect, as often as it was seen.
+    each inbox row, and ``handled`` where the row itself tells of its effect. ``effects``: the id of each effect, as
+    often as it was seen. Each is read once, from its beginning to its end.
     """
-    sent = list(items)
-    kept = list(rows)
     seen = Counter(effects)
-    published = Counter(_content(item) for item in sent)
-    acknowledged = Counter(_content(item) for item in sent if item["acknowledged"])
-    accepted = Counter((row["tenant"], row["body_sha256"]) for row in kept)
+    sent = _Sent(items)
+    accepted: Counter[str] = Counter()
+    handled = Counter({True: len(seen)})
+    for row in rows:
+        accepted[f"{row['tenant']} {row['body_sha256']}"] += 1
+        if "handled" in row:
+            handled[row["handled"]] += 1
+        elif row["id"] not in seen:
+            handled[False] += 1
+    surplus = accepted - sent.published
     return Balance(
-        published=len(sent),
-        attempts=sum(item["attempts"] for item in sent),
-        acknowledged=acknowledged.total(),
-        accepted=len(kept),
-        handled=len(seen),
-        lost=(acknowledged - accepted).total(),
-        unacknowledged=sum(item["state"] == "pending" for item in sent),
-        invented=sum(count for content, count in accepted.items() if content not in published),
-        admitted_twice=sum(
-            max(0, count - published[content]) for content, count in accepted.items() if content in published
-        ),
+        published=sent.published.total(),
+        attempts=sent.attempts,
+        acknowledged=sent.acknowledged.total(),
+        accepted=accepted.total(),
+        handled=handled[True],
+        lost=(sent.acknowledged - accepted).total(),
+        unacknowledged=sent.pending,
+        invented=sum(count for content, count in surplus.items() if content not in sent.published),
+        admitted_twice=sum(count for content, count in surplus.items() if content in sent.published),
         handled_twice=seen.total() - len(seen),
-        unhandled=sum(row["id"] not in seen for row in kept),
+        unhandled=handled[False],
     )
 
 
-def _content(item: Mapping[str, Any]) -> tuple[str, str]:
+class _Sent:
+    """The ledger's items, added up one by one: a large run has a million of them."""
+
+    def __init__(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self.published: Counter[str] = Counter()  # by content
+        self.acknowledged: Counter[str] = Counter()
+        self.attempts = self.pending = 0
+        for item in items:
+            content = _content(item)
+            self.published[content] += 1
+            if item["acknowledged"]:
+                self.acknowledged[content] += 1
+            self.attempts += item["attempts"]
+            self.pending += item["state"] == "pending"
+
+
+def _content(item: Mapping[str, Any]) -> str:
     """Tenant as the inbox names it, and body. MindSphere's items do not name their platform."""
-    return f"{item.get('platform', 'mindsphere')}/{item['tenant']}", item["body_sha256"]
+    return f"{item.get('platform', 'mindsphere')}/{item['tenant']} {item['body_sha256']}"

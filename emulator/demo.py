@@ -49,6 +49,7 @@ CUMULOCITY_SUBSCRIPTIONS = [
 PELION_COUNT = 20  # values and registrations a channel
 PELION_CHANNELS = ("pelion/cellar", "pelion/gates", "pelion/mill")
 PELION_TOPICS = ("notifications", "registrations")
+PAGE_ITEMS = 5000  # of the ledger at once, the most that it gives
 START_SECONDS = 40.0
 BURST_SECONDS = 90.0
 
@@ -232,13 +233,16 @@ class Demo:
 
 
 def all_items(emulator: str) -> list[dict[str, Any]]:
-    """Every item of the emulator's ledger, page by page."""
-    items: list[dict[str, Any]] = []
-    while page := call(f"{emulator}/_control/ledger/items?after={items[-1]['number'] if items else 0}&limit=5000")[
-        "items"
-    ]:
-        items += page
-    return items
+    """Every item of the emulator's ledger."""
+    return list(each_item(emulator))
+
+
+def each_item(emulator: str) -> Iterator[dict[str, Any]]:
+    """The same one by one, read page by page: there may be a million."""
+    last = 0
+    while page := call(f"{emulator}/_control/ledger/items?after={last}&limit={PAGE_ITEMS}")["items"]:
+        yield from page
+        last = page[-1]["number"]
 
 
 def command_of_emulator(arguments: list[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from proof import fuzz, isolation, ledgers, models, mutants, outage, outcomes, overload, requests, tokens
-from proof.power import cuts, failing
+from proof.power import cuts, failing, postgres
 from proof.report import Chapter, document
 
 QUICK = 0.03  # of the full numbers
@@ -20,6 +20,7 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "proof.md"
 CHAPTERS: Mapping[str, Callable[[float], Chapter]] = {
     "cuts": cuts.run,
     "failing": failing.run,
+    "deaths": postgres.run,
     "models": models.run,
     "tokens": tokens.run,
     "fuzz": fuzz.run,

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import migrations
@@ -16,7 +15,7 @@ from proof.report import Chapter
 from subscriber.model import MINDSPHERE, Tenant
 from subscriber.store import Store, open_store
 from tests.servers.postgres import running
-from tests.store.making import START, Clock
+from tests.store.making import MEMORY, START, Clock
 
 INTERLEAVINGS = {"SQLite": 90_000, "PostgreSQL": 10_000}
 CALLS = 6  # of each tenant, before it reads everything
@@ -25,7 +24,6 @@ PAUSES = (0.0, 0.5, 20.0, 65.0, 1000.0)  # seconds between calls: leases of 60 s
 JOINED = 0.5  # of neighbouring deliveries that arrive in one batch
 LEAST = 4
 QUICKER = 1.5  # power of the scale: a quick run would take a minute
-IN_MEMORY = Path("/dev/shm")  # what survives a crash is another chapter's matter
 HURRIED = {"fsync": "off", "autovacuum": "off"}  # a vacuum's transaction would hold back readers for a moment
 
 WHAT = """\
@@ -153,7 +151,7 @@ def _difference(among: Sequence[bytes], alone: Sequence[bytes]) -> str:
 @contextmanager
 def _sqlite() -> Iterator[Callable[[], str]]:
     """Makes addresses of new databases."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         numbers = iter(range(10**9))
 
         def fresh() -> str:

@@ -19,13 +19,13 @@ from proof.power.disk import KINDS, Disk
 from proof.power.judging import Promised, judge
 from proof.report import Chapter
 from subscriber.store.sqlite import driver
+from tests.store.making import MEMORY
 
 CUTS = 10_000
 PROCESSES = 2
 WRITERS = 2
 RUN_SECONDS = 300
 DATABASE = "proof.db"
-MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # thousands of databases, none of them for long
 
 WHAT = """\
 Two processes accept notifications and one handles them (half in the transaction of their effect), through the real

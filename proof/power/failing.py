@@ -23,7 +23,7 @@ from contextlib import closing
 from pathlib import Path
 
 from proof.power import trace
-from proof.power.cuts import DATABASE, MEMORY, prepare
+from proof.power.cuts import DATABASE, prepare
 from proof.power.judging import Promised, judge
 from proof.power.workload import FORGET, HANDLED, SOURCES, made, name
 from proof.report import Chapter
@@ -31,7 +31,7 @@ from subscriber.errors import Unavailable
 from subscriber.model import Done
 from subscriber.store import Store, open_store
 from subscriber.store.sqlite import driver
-from tests.store.making import letter
+from tests.store.making import MEMORY, letter
 
 SEEDS = 4
 QUICK_STEP = 20  # a quick run refuses one call in so many

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from proof.power.workload import made
@@ -34,18 +35,22 @@ class Promised:
 
 
 def judge(path: Path, promised: Promised) -> list[str]:
-    """Each promise that does not hold."""
+    """Each promise that does not hold, of a database in one file."""
+    return judge_at(f"sqlite:///{path}", partial(_effects, path), promised)
+
+
+def judge_at(url: str, effects: Callable[[], Mapping[str, int]], promised: Promised) -> list[str]:
+    """The same of any database; ``effects`` reads how often there is each effect, by key. Nobody else may write."""
     try:
-        with closing(open_store(f"sqlite:///{path}")) as store:
-            return _compare(store, path, promised) + _goes_on(store, promised)
+        with closing(open_store(url)) as store:
+            return _compare(store, effects(), promised) + _goes_on(store, promised)
     except SubscriberError as error:
         return [f"the store does not open or answer: {error}"]
 
 
-def _compare(store: Store, path: Path, promised: Promised) -> list[str]:
+def _compare(store: Store, effects: Mapping[str, int], promised: Promised) -> list[str]:
     bad = [f"check says {finding.name}: {finding.detail}" for finding in store.inbox.check() if not finding.ok]
     states = _states(store)
-    effects = _effects(path)
     done = {each for each, state in states.items() if state is State.DONE}
     tried, kept = {key(name).hex() for name in promised.tried}, {key(name).hex() for name in promised.acknowledged}
     counts = store.reports.counts()

@@ -113,7 +113,10 @@ class Handling:
             return self._tally.copy()
 
     def _handle(self, job: Job) -> Attempt | None:
-        """Returns the lease by which the job ended, None if the process closes before the store took its end."""
+        """Returns the lease by which the job ended; None if that ran out, or this process closes, before its end."""
+        if not self._leases.is_sure(job):
+            self._record(job, Settled.LOST, "lease_over")
+            return None
         if is_paused(lane_of(job.attempt.notification), self.pauses):
             return self._settle(job, Hold(self._clock(), "paused"), job.attempt.sinks_done)
         if job.route is None:

@@ -82,6 +82,10 @@ class Leases:
             else:
                 job.renew_at = math.inf
 
+    def is_sure(self, job: Job) -> bool:
+        """Does it last, by this process's own clock? Where the process stood still, another may have the row."""
+        return job.renew_at < math.inf and time.monotonic() < job.renew_at + self._seconds * (1 - 1 / RENEWALS)
+
     def release(self, job: Job, ended: Attempt | None = None) -> Job | None:
         """The job is over. ``ended`` is the lease it was settled by, None if it was not.
 

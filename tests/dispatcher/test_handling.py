@@ -62,6 +62,23 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.store.close()
 
 
+def test_a_job_whose_lease_ran_out_before_it_started_is_left_to_whoever_has_the_row_now(bench: Bench) -> None:
+    seen = list[int]()
+
+    def handler(notification: Notification, attempt: RunningAttempt) -> None:
+        seen.append(attempt.number)
+
+    handling = bench.build(handler)
+    [job] = bench.take()
+    job.renew_at -= SECONDS  # as if the process had stood still for a lease's time
+    handling.handle(job)
+    assert (seen, handling.tally()) == ([], {Settled.LOST: 1})
+    bench.clock.forward(seconds=SECONDS + 1)
+    for following in bench.take():
+        handling.handle(following)
+    assert seen == [2]
+
+
 def test_a_job_that_was_given_a_new_lease_while_it_ran_settles_by_that(bench: Bench) -> None:
     def slow(notification: Notification, attempt: RunningAttempt) -> None:
         bench.clock.forward(seconds=SECONDS + 1)

@@ -85,6 +85,18 @@ def test_a_lost_lease_is_not_renewed_again(store: Store, clock: TurnableClock) -
     assert job.renew_at > time.monotonic() + 1e6
 
 
+def test_a_lease_is_sure_until_it_has_run_out_or_was_lost(store: Store, clock: TurnableClock) -> None:
+    leases = Leases(store.inbox, TABLE, clock, SECONDS)
+    job = take_one(store, leases)
+    assert leases.is_sure(job)
+    job.renew_at = time.monotonic() - SECONDS * 2 / 3  # as if this process had stood still for all of it
+    assert not leases.is_sure(job)
+    clock.forward(seconds=SECONDS + 1)
+    Leases(store.inbox, TABLE, clock, SECONDS).take(lanes(store), 1)
+    leases.renew()
+    assert not leases.is_sure(job)
+
+
 def test_a_renewal_that_failed_is_due_again(store: Store, clock: TurnableClock) -> None:
     inbox = FaultyInbox(store.inbox)
     leases = Leases(inbox, TABLE, clock, SECONDS)

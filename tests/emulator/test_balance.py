@@ -55,3 +55,12 @@ def test_each_fault_has_its_number(
 
 def test_the_same_body_of_another_tenant_is_no_substitute() -> None:
     assert balance([item("a", tenant="custbb")], [row("a", "1")], ["1"]).lost == 1
+
+
+def test_each_source_is_read_once_as_a_stream() -> None:
+    assert balance(iter([item("a")]), iter([row("a", "1")]), iter(["1"])).even
+
+
+def test_a_row_may_tell_of_its_effect_itself() -> None:
+    books = balance([item("a"), item("b")], [row("a") | {"handled": True}, row("b", "2") | {"handled": False}], [])
+    assert (books.handled, books.unhandled) == (1, 1)

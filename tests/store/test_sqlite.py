@@ -28,7 +28,7 @@ from tests.store.contract import (
     TailContract,
 )
 from tests.store.machine import StoreMachine
-from tests.store.making import ACME, key, notification
+from tests.store.making import ACME, MEMORY, key, notification
 
 
 class TestAdding(AddingContract):
@@ -210,7 +210,7 @@ class SqliteMachine(StoreMachine):
     EFFECT = "INSERT INTO effects VALUES (?)"
 
     def make(self) -> Store:
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
         self.path = f"{self.folder.name}/store.db"
         migrations.apply(f"sqlite:///{self.path}")
         with closing(open_writer(self.path, lock_wait_seconds=1.0)) as connection:
