@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -73,7 +73,7 @@ class Intake:
         """Who delivers? Call it before reading the body. Raises as ``Gate.authenticate``."""
         return self._gates[platform].authenticate(authorization)
 
-    def receive(self, claims: Claims, platform: str, headers: dict[str, str], body: bytes) -> Kept:
+    def receive(self, claims: Claims, platform: str, headers: Mapping[str, str], body: bytes) -> Kept:
         """Store what an authenticated caller sent. ``headers`` has lower-case names.
 
         Raises ``Forbidden`` for tenants the caller may not write, ``Unavailable`` kinds if it could not be stored.
@@ -85,7 +85,7 @@ class Intake:
         self,
         claims: Claims,
         platform: str,
-        headers: dict[str, str],
+        headers: Mapping[str, str],
         body: bytes,
         then: Callable[[Kept | SubscriberError], None],
     ) -> Callable[[], None]:
@@ -102,7 +102,7 @@ class Intake:
         letter = refusal_letter(Tenant(platform, claims.tenant), refusal, length, self._clock())
         self._inbox.add((), (letter,))
 
-    def _read(self, claims: Claims, platform: str, headers: dict[str, str], body: bytes) -> Arrived:
+    def _read(self, claims: Claims, platform: str, headers: Mapping[str, str], body: bytes) -> Arrived:
         delivery = Delivery(platform=platform, headers=headers, body=body, received_at=self._clock())
         try:
             notifications = PLATFORMS[platform].decode(delivery)

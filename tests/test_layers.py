@@ -73,7 +73,7 @@ ROWS = [
     {"subscriber.web.deferral", "subscriber.registrars"},
     {"subscriber.web.live"},
     {"subscriber.web.webhooks", "subscriber.web.ops", "subscriber.web.api", "subscriber.web.server"},
-    {"subscriber.web.console"},
+    {"subscriber.web.console", "subscriber.web.door"},
     {"subscriber.web", "subscriber.services"},
     {"subscriber.cli", "app", "gunicorn.conf"},
     {"subscriber.__main__"},

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol
 
 from flask import Flask, Response
@@ -20,16 +19,16 @@ from subscriber.metrics import Metrics
 from subscriber.people import People
 from subscriber.settings import Settings
 from subscriber.store import Store
-from subscriber.web import api, ops, pelion, webhooks
-from subscriber.web.answers import STRICT_HEADERS, error_answer, error_document
+from subscriber.web import api, ops, pelion
+from subscriber.web.answers import STRICT_HEADERS, Answer, error_answer, internal_answer, refusing_answer
 from subscriber.web.api import description
 from subscriber.web.api.places import Seal
 from subscriber.web.console import add_console
 from subscriber.web.console.desk import Desk
 from subscriber.web.correlation import mark_log_lines
+from subscriber.web.door import Door, log_bug
 from subscriber.web.ops import YELLOW, Check
-
-logger = logging.getLogger(__name__)
+from subscriber.web.webhooks import Webhook
 
 
 class Services(Protocol):
@@ -57,7 +56,6 @@ def create_app(services: Services) -> Flask:
     mark_log_lines()
     app = Flask("subscriber", static_folder=None, template_folder=None)
     app.extensions["subscriber"] = services  # for the server around it: heartbeat, closing the store
-    app.register_blueprint(webhooks.blueprint(services.intake, services.metrics, settings.max_body_bytes))
     if services.callbacks and settings.pelion:
         app.register_blueprint(pelion.blueprint(services.callbacks, services.metrics, settings.pelion))
     if services.people:
@@ -67,6 +65,8 @@ def create_app(services: Services) -> Flask:
     checks = _checks(services.credentials)
     app.register_blueprint(ops.blueprint(services.store, services.metrics, settings.metrics_token, checks))
     answer_alike(app)
+    webhook = Webhook(services.intake, services.metrics, settings.max_body_bytes)
+    app.wsgi_app = Door(app.wsgi_app, webhook)  # type: ignore[method-assign]  # Flask's own way to put one in front
     return app
 
 
@@ -95,26 +95,23 @@ def answer_alike(app: Flask) -> None:
 
 
 def _answer_ours(error: SubscriberError) -> Response:
-    status, headers, body = error_answer(error)
-    return Response(body, status=status, headers=headers)
+    return _response(error_answer(error))
 
 
 def _answer_http(error: HTTPException) -> Response:
     """Unknown address or method, unreadable request: Flask's own refusals, with its headers (``Allow``)."""
-    response = _answer(error.code or 500, (error.name or "error").lower().replace(" ", "_"), "")
-    for name, value in error.get_headers():
-        if name.lower() == "allow":
-            response.headers[name] = value
-    return response
+    reason = (error.name or "error").lower().replace(" ", "_")
+    allowed = {name: value for name, value in error.get_headers() if name.lower() == "allow"}
+    return _response(refusing_answer(error.code or 500, reason, allowed))
 
 
 def _answer_unexpected(error: Exception) -> Response:
-    logger.error("a request failed", exc_info=error, extra={"action": "request_failed", "reason": "internal"})
-    return _answer(500, "internal", "")
+    log_bug(error)
+    return _response(internal_answer())
 
 
-def _answer(status: int, reason: str, detail: str) -> Response:
-    return Response(error_document(reason, detail), status=status, content_type="application/json")
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, status=answer.status, headers=answer.headers)
 
 
 def _harden(response: Response) -> Response:

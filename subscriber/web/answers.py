@@ -49,6 +49,18 @@ def error_answer(error: SubscriberError) -> Answer:
     return Answer(error.status, headers, body)
 
 
+def internal_answer() -> Answer:
+    """What a caller is told of a bug: nothing."""
+    return refusing_answer(500, "internal", {})
+
+
+def refusing_answer(status: int, reason: str, more_headers: dict[str, str]) -> Answer:
+    """An error that needs no detail."""
+    body = error_document(reason, "")
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    return Answer(status, STRICT_HEADERS | headers | more_headers, body)
+
+
 def error_document(reason: str, detail: str) -> bytes:
     """The JSON body of an error answer."""
     return orjson.dumps({"error": {"reason": reason, "detail": detail}})

@@ -7,26 +7,27 @@ is never read.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-
-from flask import Blueprint, Response, request
+from wsgiref.types import WSGIEnvironment
 
 from subscriber.errors import RefusedDelivery, SubscriberError
 from subscriber.intake import Intake, Kept
 from subscriber.metrics import Metrics
 from subscriber.model import MINDSPHERE, Claims
-from subscriber.web.answers import Answer, error_answer, plain_answer
-from subscriber.web.deferral import DEFER, Deferral, Promised
-from subscriber.web.reading import read_body
+from subscriber.web.answers import Answer, error_answer, plain_answer, refusing_answer
+from subscriber.web.deferral import DEFER, Deferral
+from subscriber.web.reading import HeaderFields, read_input
 
 logger = logging.getLogger(__name__)
 
+# Also below the prefix /api/{application}/{version}, where the gateway does not strip it.
+ADDRESS = re.compile("(/api/[^/]+/[^/]+)?/notifications/mindsphere")
 ANSWERS = {Kept.ACCEPTED: plain_answer(204), Kept.DUPLICATE: plain_answer(204), Kept.DEAD_LETTER: plain_answer(200)}
-ENDPOINT = "/notifications/mindsphere"
-BEHIND_GATEWAY = "/api/<application>/<version>" + ENDPOINT  # where the gateway does not strip its prefix
+NOT_POSTED = refusing_answer(405, "method_not_allowed", {"Allow": "POST"})
 LOG_SECONDS = 1.0  # strangers may be refused thousands of times a second; a line a reason and second says it all
 
 
@@ -73,49 +74,48 @@ class Outcomes:
         return self._answers[result]
 
 
-def blueprint(intake: Intake, metrics: Metrics, max_body_bytes: int) -> Blueprint:
-    """The webhook routes of every platform that is configured."""
-    webhooks = Blueprint("webhooks", __name__)
-    outcomes = Outcomes(MINDSPHERE, metrics, ANSWERS)
+class Webhook:
+    """Where MindSphere's broker delivers."""
 
-    def mindsphere(**_prefix: str) -> Response:
+    def __init__(self, intake: Intake, metrics: Metrics, max_body_bytes: int) -> None:
+        self._intake = intake
+        self._max_body_bytes = max_body_bytes
+        self._outcomes = Outcomes(MINDSPHERE, metrics, ANSWERS)
+        self._open = MINDSPHERE in intake.platforms
+
+    def is_at(self, path: str) -> bool:
+        """Is this the path of a delivery's address?"""
+        return self._open and ADDRESS.fullmatch(path) is not None
+
+    def answer(self, environ: WSGIEnvironment) -> Answer | None:
+        """What the sender is told; None where the server will be told, see ``deferral``."""
+        if environ["REQUEST_METHOD"] != "POST":
+            return NOT_POSTED
         started = time.perf_counter()
         try:
-            claims = intake.authenticate(MINDSPHERE, request.headers.get("Authorization"))
-            body = _read(intake, claims, max_body_bytes)
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            if DEFER in request.environ:
-                return _promise(intake, outcomes, claims, headers, body, started)
-            kept = intake.receive(claims, MINDSPHERE, headers, body)
+            claims = self._intake.authenticate(MINDSPHERE, environ.get("HTTP_AUTHORIZATION"))
+            body = self._read(claims, environ)
+            if DEFER in environ:
+                self._promise(claims, environ, body, started)
+                return None
+            kept = self._intake.receive(claims, MINDSPHERE, HeaderFields(environ), body)
         except SubscriberError as error:
-            outcomes.refused(error)
+            return self._outcomes.answer(error, time.perf_counter() - started)
+        return self._outcomes.answer(kept, time.perf_counter() - started)
+
+    def _promise(self, claims: Claims, environ: WSGIEnvironment, body: bytes, started: float) -> None:
+        """Hand the delivery to the store and go: the answer leaves with the commit."""
+        deferral: Deferral = environ[DEFER]
+
+        def then(result: Kept | SubscriberError) -> None:
+            deferral.give(lambda: self._outcomes.answer(result, time.perf_counter() - started))
+
+        deferral.chase = self._intake.receive_later(claims, MINDSPHERE, HeaderFields(environ), body, then)
+        deferral.promise()
+
+    def _read(self, claims: Claims, environ: WSGIEnvironment) -> bytes:
+        try:
+            return read_input(environ, self._max_body_bytes)
+        except RefusedDelivery as refusal:
+            self._intake.refuse(claims, MINDSPHERE, refusal, environ.get("CONTENT_LENGTH", "chunked"))
             raise
-        answer = outcomes.answer(kept, time.perf_counter() - started)
-        return Response(answer.body, answer.status, answer.headers)
-
-    if MINDSPHERE in intake.platforms:
-        webhooks.add_url_rule(ENDPOINT, "mindsphere", mindsphere, methods=["POST"])
-        webhooks.add_url_rule(BEHIND_GATEWAY, "mindsphere_behind_gateway", mindsphere, methods=["POST"])
-    return webhooks
-
-
-def _promise(
-    intake: Intake, outcomes: Outcomes, claims: Claims, headers: dict[str, str], body: bytes, started: float
-) -> Response:
-    """Hand the delivery to the store and go: the answer leaves with the commit."""
-    deferral: Deferral = request.environ[DEFER]
-
-    def then(result: Kept | SubscriberError) -> None:
-        deferral.give(lambda: outcomes.answer(result, time.perf_counter() - started))
-
-    deferral.chase = intake.receive_later(claims, MINDSPHERE, headers, body, then)
-    deferral.promise()
-    return Promised()
-
-
-def _read(intake: Intake, claims: Claims, max_body_bytes: int) -> bytes:
-    try:
-        return read_body(request, max_body_bytes)
-    except RefusedDelivery as refusal:
-        intake.refuse(claims, MINDSPHERE, refusal, request.headers.get("Content-Length", "chunked"))
-        raise

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+from wsgiref.types import WSGIEnvironment
 
 import pytest
-from flask import Flask
 
 from subscriber.logs import Line
-from subscriber.web.correlation import OfRequest, correlation_id
+from subscriber.web.correlation import Answering, OfRequest, correlation_id
+
+
+def environ(headers: dict[str, str]) -> WSGIEnvironment:
+    return {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
 
 
 def written(caplog: pytest.LogCaptureFixture, headers: dict[str, str]) -> str:
     """The line that a request with these headers leads to."""
-    app = Flask(__name__)
     caplog.handler.addFilter(OfRequest())
-    with app.test_request_context("/", headers=headers):
+    with Answering(environ(headers)):
         logging.getLogger("subscriber.web").warning("refused", extra={"action": "refuse"})
     return Line().format(caplog.records[-1])
 
@@ -32,9 +35,14 @@ def test_what_is_no_id_is_left_out(given: str, caplog: pytest.LogCaptureFixture)
 
 
 def test_the_platform_s_own_id_comes_first() -> None:
-    headers = {"X-Vcap-Request-Id": "routers", "X-Correlation-ID": "gateways"}
-    with Flask(__name__).test_request_context("/", headers=headers):
+    with Answering(environ({"X-Vcap-Request-Id": "routers", "X-Correlation-ID": "gateways"})):
         assert correlation_id() == "gateways"
+
+
+def test_a_request_is_over_when_it_is_answered() -> None:
+    with Answering(environ({"X-Request-ID": "outer"})), Answering(environ({"X-Request-ID": "inner"})):
+        assert correlation_id() == "inner"
+    assert correlation_id() == ""
 
 
 def test_lines_without_a_request_stay_as_they_are(caplog: pytest.LogCaptureFixture) -> None:

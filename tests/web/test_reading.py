@@ -8,7 +8,7 @@ import pytest
 from flask import Request
 
 from subscriber.errors import RefusedDelivery, UnreadableRequest
-from subscriber.web.reading import read_body
+from subscriber.web.reading import HeaderFields, read_body
 
 
 def request(body: bytes, *, declared: int | None = None, **headers: str) -> Request:
@@ -71,3 +71,10 @@ def test_a_large_and_encoded_body_is_refused_as_encoded() -> None:
     with pytest.raises(RefusedDelivery) as refusal:
         read_body(request(b"", declared=1000, content_encoding="gzip"), 100)
     assert refusal.value.status == 415
+
+
+def test_header_fields_are_found_by_their_lower_case_names() -> None:
+    sent = request(b"body", declared=4, x_mdsp_topic="t").environ | {"CONTENT_TYPE": "text/plain"}
+    fields = HeaderFields(sent)
+    assert dict(fields) == {"content-length": "4", "content-type": "text/plain", "x-mdsp-topic": "t"}
+    assert (len(fields), fields.get("x-mdsp-topic"), fields.get("request-method")) == (3, "t", None)

@@ -14,6 +14,7 @@ import migrations
 from subscriber import services
 from subscriber.settings import Settings
 from subscriber.web import create_app
+from subscriber.web.answers import STRICT_HEADERS
 from subscriber.web.webhooks import Refusals
 from tests.signing import Answer, KeyServer, SetClock, bearer, broker_claims, jwk, mint
 
@@ -138,9 +139,28 @@ def test_bombs_of_depth_and_size_are_harmless(front: Front, content: bytes) -> N
     assert front.post(content).status_code == 200
 
 
-def test_other_methods_are_refused_in_the_same_shape(front: Front) -> None:
-    answer = front.client.get(PATH)
-    assert answer.status_code == 405 and answer.json is not None and "error" in answer.json
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", [PATH, f"/api/alarmapi-acmeop/v1{PATH}"])
+def test_other_methods_are_refused_in_the_same_shape(front: Front, method: str, path: str) -> None:
+    answer = front.client.open(path, method=method)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert answer.json == {"error": {"reason": "method_not_allowed", "detail": ""}}
+
+
+@pytest.mark.parametrize("path", [PATH + "/", PATH + "s", "/api/v1" + PATH, "/api/a/b/c" + PATH, "/x" + PATH])
+def test_there_is_no_webhook_anywhere_else(front: Front, path: str) -> None:
+    assert front.post(body(), path=path).status_code == 404
+
+
+def test_answers_carry_the_strict_headers(front: Front) -> None:
+    for answer in (front.post(body()), front.post(b"not json"), front.post(body(), token="Bearer a.b.c")):
+        assert {name: answer.headers[name] for name in STRICT_HEADERS} == STRICT_HEADERS
+
+
+def test_a_message_id_is_read_from_its_header(front: Front) -> None:
+    for id in ("one", "two"):
+        assert front.post(body(), X_Mdsp_Message_Id=id).status_code == 204
+    assert front.services.store.reports.counts().pending == 2
 
 
 def test_without_credentials_there_is_no_webhook(tmp_path: Path) -> None:

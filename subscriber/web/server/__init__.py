@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
+from wsgiref.types import WSGIEnvironment
 
 from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import ThreadWorker
@@ -39,9 +40,11 @@ from subscriber.web.deferral import DEFER, Deferral
 from subscriber.web.server.framing import HEAD_BYTES, Progress
 from subscriber.web.server.limits import InFlight, Slots
 from subscriber.web.server.outlet import Outlet
-from subscriber.web.server.threads import Threads
+from subscriber.web.server.plain import PlainReader
+from subscriber.web.server.response import Response
+from subscriber.web.server.threads import STUCK_SECONDS, Threads
 from subscriber.web.server.tls import Certificate
-from subscriber.web.server.wire import Address, Connection, Parser, Phase, Promise, Reader, Request, Response
+from subscriber.web.server.wire import Address, Connection, Parser, Phase, Promise, Reader
 
 logger = logging.getLogger(__name__)
 
@@ -96,11 +99,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def init_process(self) -> None:
         self.connections: set[Connection] = set()
         self.in_flight = InFlight(self.in_flight_bytes)
+        self.plain_reader = PlainReader(self.cfg)
         self.slots = Slots(max(1, self.cfg.threads // SHARE_OF_THREADS))
         self.certificate = (
             Certificate(self.cfg.certfile, self.cfg.keyfile, self.cfg.ca_certs) if self.cfg.is_ssl else None
         )
-        self.handover = threading.Lock()  # a connection's phase and its place in the poller change together
+        self.handover = threading.Lock()  # a connection's phase and whether it is muted change together
         self.sweep_seconds = SWEEP_SECONDS
         self.next_sweep = 0.0
         self.idle_until = float("inf")  # a stopping worker closes kept connections then
@@ -126,8 +130,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def turn(self) -> None:
         """Wait until something happens, see to it, and now and then look at the clock."""
         self.set_accept_enabled(self.may_accept())
-        self.wait_for_and_dispatch_events(timeout=self.sweep_seconds)
+        self.wait_for_and_dispatch_events(STUCK_SECONDS if self.tpool.stretched else self.sweep_seconds)
         now = time.monotonic()
+        self.tpool.relieve(now)
         if now >= self.next_sweep:
             self.next_sweep = now + self.sweep_seconds
             self.sweep(now)
@@ -201,6 +206,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.poller.modify(sock, selectors.EVENT_READ, partial(self.on_readable, connection))
 
     def on_readable(self, connection: Connection, sock: socket.socket) -> None:
+        if connection.phase is Phase.BUSY and self.mute(connection):
+            return
         try:
             data = sock.recv(RECEIVE_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -214,6 +221,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         else:
             self.collect(connection, data)
 
+    def mute(self, connection: Connection) -> bool:
+        """Hear no more of a connection before it is given back; False if that has just happened.
+
+        Usually nothing comes while a request is answered, so connections stay in the poller meanwhile: taking each
+        out and putting it back would cost more than collecting a request does.
+        """
+        with self.handover:
+            if connection.phase is not Phase.BUSY:
+                return False
+            self.poller.unregister(connection.sock)
+            connection.muted = True
+            return True
+
     def collect(self, connection: Connection, data: bytes) -> None:
         """Add to what has arrived of the request; when it is worth a thread, it gets one."""
         if not self.in_flight.take(len(data)):
@@ -221,7 +241,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         progress = connection.arrival.feed(data)
         if progress is Progress.READY:
-            self.poller.unregister(connection.sock)
             connection.phase = Phase.BUSY
             self.tpool.submit(connection)
         elif progress is Progress.OVERSIZED:
@@ -251,7 +270,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             self.poller.unregister(connection.sock)
         except (KeyError, ValueError):
-            pass  # abandoned: it never came back to the poller
+            pass  # muted, then abandoned: it never came back to the poller
         self.connections.discard(connection)
         self.in_flight.give(connection.forget())
         connection.close()
@@ -303,8 +322,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def resume(self, connection: Connection, data: bytes) -> None:
         """Go on with a connection that already sent the start of its next request."""
-        connection.phase = Phase.IDLE
-        self.watch(connection)
+        self.give_back(connection, Phase.IDLE, self.cfg.keepalive)
         self.collect(connection, data)
 
     # The threads.
@@ -314,7 +332,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if connection.promise is not None:
             reusable = self.keep_promise(connection, connection.promise)
         else:
-            connection.begin_request()
             reusable = self.answer(connection)
         if reusable is not None:
             self.conclude(connection, reusable)
@@ -324,28 +341,29 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         connection.promise = None
         surplus = connection.reader.end()
         if reusable and surplus:
-            connection.sock.settimeout(0)
+            connection.stop_waiting()
             self.method_queue.defer(self.resume, connection, surplus)
         elif reusable:
-            connection.sock.settimeout(0)
+            connection.stop_waiting()
             self.give_back(connection, Phase.IDLE, self.cfg.keepalive)
         else:
             connection.end_output()
             self.give_back(connection, Phase.CLOSING, CLOSING_SECONDS)
 
     def give_back(self, connection: Connection, phase: Phase, seconds: float) -> None:
-        """Straight into the poller: waking the main thread for it would cost more than all the rest."""
+        """To the poller, at once: waking the main thread for it would cost more than all the rest."""
         with self.handover:
             connection.phase = phase
             connection.deadline = time.monotonic() + seconds
-            self.watch(connection)
+            if connection.muted:
+                connection.muted = False
+                self.watch(connection)
 
     def answer(self, connection: Connection) -> bool | None:
         """Parse and answer one request. True if the connection may carry another; None: the answer was promised."""
         try:
-            request = next(connection.parser)
-            reusable = self.handle_request(request, connection)
-            return reusable and connection.parser.finish_body()
+            reusable = self.handle_request(connection, *self.read_request(connection))
+            return reusable and connection.finish_request()
         except StopIteration:
             pass  # nothing to parse after all
         except errors.ParseException as error:
@@ -359,13 +377,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             logger.exception("the application failed", extra={"action": "answer_failed"})
         return False
 
-    def handle_request(self, request: Request, connection: Connection) -> bool | None:
-        """Run the application. True if the response leaves the connection open; None: the answer was promised."""
-        started = datetime.now()
+    def read_request(self, connection: Connection) -> tuple[Response, WSGIEnvironment]:
+        """What the application is given, and what its answer goes through. Raises what gunicorn's parser does."""
+        plain = connection.begin_plain(self.plain_reader)
+        if plain is not None:
+            return Response(plain, connection.sock, self.cfg), plain.environ
+        connection.begin_request()
         response, environ = wsgi.create(
-            request, connection.sock, connection.client, connection.server, self.cfg, response_class=Response
+            next(connection.parser),
+            connection.sock,
+            connection.client,
+            connection.server,
+            self.cfg,
+            response_class=Response,
         )
         environ["wsgi.multithread"] = True
+        return response, environ
+
+    def handle_request(self, connection: Connection, response: Response, environ: WSGIEnvironment) -> bool | None:
+        """Run the application. True if the response leaves the connection open; None: the answer was promised."""
+        started = datetime.now()
 
         def start_response(*given: object) -> object:
             if not self.alive:  # told to stop while the application was at work: this answer is the last
@@ -387,7 +418,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 response.write(piece)
             response.close()
         finally:
-            self.log.access(response, request, environ, datetime.now() - started)
+            self.log.access(response, response.req, environ, datetime.now() - started)
             if hasattr(pieces, "close"):
                 pieces.close()
         return not response.should_close()
@@ -402,15 +433,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if sent and connection.left():  # looked at before: who has read the answer may end the connection at once
             sent = None
         try:
-            promise.start_response(
-                f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items())
-            )
-            if answer.body:
-                response.write(answer.body)
-            response.close()
+            if not self.alive:
+                response.force_close()
+            reusable = response.send(answer)
             if sent:
                 sent()
-            return not response.should_close() and bool(connection.parser.finish_body())
+            return reusable and connection.finish_request()
         except OSError:
             return False  # the client went away
 

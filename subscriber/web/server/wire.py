@@ -1,6 +1,6 @@
-"""One connection: its state, and gunicorn's HTTP/1.1 parser and response fitted to it.
+"""One connection: its state, and gunicorn's HTTP/1.1 parser fitted to it.
 
-Follows gunicorn 27.0.1 (``http.message``, ``http.body``, ``http.unreader``, ``http.wsgi``), the pinned version;
+Follows gunicorn 27.0.1 (``http.message``, ``http.body``, ``http.unreader``), the pinned version;
 ``tests/web/server`` notices if a later one behaves otherwise. Never decides what bytes mean: the parser does.
 """
 
@@ -14,17 +14,19 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
+from wsgiref.types import WSGIEnvironment
 
 from gunicorn import util
-from gunicorn.http import body, errors, message, parser, unreader, wsgi
+from gunicorn.http import body, errors, message, parser, unreader
 
 from subscriber.errors import Overloaded, UnreadableRequest
 from subscriber.web.answers import Answer
 from subscriber.web.deferral import Deferral
 from subscriber.web.server.framing import Arrival
 from subscriber.web.server.limits import InFlight, Slots
+from subscriber.web.server.plain import Plain, PlainReader
+from subscriber.web.server.response import Response
 
-SEND_SECONDS = 30.0  # our answers fit into the kernel's buffer: this ends only a peer that stopped reading
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Errors and hanging up are always told; that the other side has said its last word is told on Linux only.
 GONE = getattr(select, "POLLRDHUP", 0)
@@ -67,6 +69,11 @@ class Reader(unreader.SocketUnreader):  # type: ignore[misc]  # gunicorn has no 
         self.whole = arrival.whole
         self._held = len(arrival.received)
         self.continue_due = False
+
+    def begin_read(self, size: int, surplus: bytes) -> None:
+        """Start a request that has been read already, out of ``size`` collected bytes; the last are its surplus."""
+        self.buf = io.BytesIO(surplus)
+        self._held = size
 
     def end(self) -> bytes:
         """Let go of slot and bytes; what was received beyond the request comes back."""
@@ -167,44 +174,6 @@ class Parser(parser.RequestParser):  # type: ignore[misc]
         self.unreader = reader
 
 
-class Response(wsgi.Response):  # type: ignore[misc]
-    """A response that does not name its server, and sends header and first piece of body together."""
-
-    headers_sent: bool
-
-    def __init__(self, request: Request, sock: socket.socket, cfg: object) -> None:
-        super().__init__(request, sock, cfg)
-        self._unsent = b""
-
-    def default_headers(self) -> list[str]:
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
-
-    def send_headers(self) -> None:
-        if self.headers_sent:
-            return
-        lines = self.default_headers() + [f"{name}: {value}\r\n" for name, value in self.headers]
-        self._unsent = ("".join(lines) + "\r\n").encode("latin-1")
-        self.headers_sent = True
-
-    def _emit_body(self, data: bytes) -> None:
-        framed = b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data
-        head, self._unsent = self._unsent, b""
-        self.sock.sendall(head + framed)
-
-    def begin(self) -> bytes:
-        """The header block of an answer that somebody else sends on, see ``outlet``."""
-        self.send_headers()
-        head, self._unsent = self._unsent, b""
-        return head
-
-    def close(self) -> None:
-        """Send what has not been sent: for an answer without a body, everything."""
-        self.send_headers()
-        if self._unsent or self.chunked:
-            self.sock.sendall(self._unsent + (b"0\r\n\r\n" if self.chunked else b""))
-            self._unsent = b""
-
-
 class Promise(NamedTuple):
     """An answer to come, and what it will be sent with."""
 
@@ -230,7 +199,10 @@ class Connection:
         "phase",
         "deadline",
         "discarded",
+        "muted",
         "promise",
+        "_common",
+        "_is_plain",
     )
 
     def __init__(self, sock: socket.socket, client: Address, server: Address, reader: Reader, parser: Parser) -> None:
@@ -243,13 +215,38 @@ class Connection:
         self.phase = Phase.HEAD
         self.deadline = 0.0
         self.discarded = 0  # bytes thrown away while closing
+        self.muted = False  # BUSY, and the poller does not hear it
         self.promise: Promise | None = None  # while BUSY with an answer to come
+        self._common: WSGIEnvironment | None = None  # of the environments of its plain requests
+        self._is_plain = False  # the request that is answered
+
+    def begin_plain(self, reader: PlainReader) -> Plain | None:
+        """Take a plain request off what has arrived. None if it is not plain: then nothing has happened."""
+        if not self.arrival.whole:
+            return None
+        if self._common is None:
+            self._common = reader.of_connection(self.client, self.server)
+        plain = reader.read(self.arrival.received, self._common)
+        if plain is not None:
+            self._is_plain = True
+            self.reader.begin_read(len(self.arrival.received), plain.surplus)
+            self.arrival = Arrival()
+        return plain
 
     def begin_request(self) -> None:
         """Give the parser what has arrived; from here on the connection may wait for its peer, but not for long."""
-        self.sock.settimeout(SEND_SECONDS)
+        self._is_plain = False
         self.reader.begin(self.arrival)
         self.arrival = Arrival()
+
+    def finish_request(self) -> bool:
+        """Pass over what nobody has read of the request. True if the next one's start is known."""
+        return self._is_plain or bool(self.parser.finish_body())
+
+    def stop_waiting(self) -> None:
+        """Nobody waits for the peer from now on, the poller does."""
+        if self.sock.gettimeout():
+            self.sock.settimeout(0)
 
     def forget(self) -> int:
         """Throw away what has arrived and not been given to the parser; returns how many bytes."""
@@ -258,11 +255,14 @@ class Connection:
         return size
 
     def abandon(self) -> None:
-        """Give up on it because of a bug of ours: it closes now, and the next sweep forgets it."""
+        """Give up on it because of a bug of ours: it ends now. The poller closes it, which may still hear it."""
         self.reader.let_go()
-        self.close()
         self.phase = Phase.CLOSING
         self.deadline = 0.0
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other side was quicker
 
     def say_last(self, answer: bytes) -> None:
         """Send an answer without waiting, then say that nothing follows."""

@@ -1,4 +1,4 @@
-"""One connection, over a real pair of sockets; and what we rely on in gunicorn's parser and response."""
+"""One connection, over a real pair of sockets; and what we rely on in gunicorn's parser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from gunicorn.config import Config
 
 from subscriber.errors import Overloaded, UnreadableRequest
 from subscriber.web.server.limits import InFlight, Slots
-from subscriber.web.server.wire import Connection, Parser, Reader, Request, Response
+from subscriber.web.server.plain import PlainReader
+from subscriber.web.server.response import Response
+from subscriber.web.server.wire import Connection, Parser, Reader, Request
 from tests.web.serving import chunked, get, head, is_closed, post, receive
 
 HERE = ("127.0.0.1", 0)
@@ -143,40 +145,22 @@ def test_continue_is_not_sent_for_a_body_that_is_here(pair: Pair) -> None:
     assert receive(pair.client).status == 204
 
 
-@pytest.mark.parametrize(
-    ("headers", "pieces"),
-    [
-        ([("Content-Length", "6")], [b"one", b"two"]),
-        ([("Content-Length", "6")], [b"", b"onetwo"]),
-        ([], [b"one", b"", b"two"]),
-    ],
-    ids=["declared", "an empty piece first", "chunked"],
-)
-def test_a_response_arrives_whole(pair: Pair, headers: list[tuple[str, str]], pieces: list[bytes]) -> None:
-    response = pair.response(pair.request(get("/")))
-    response.start_response("200 OK", [*headers, ("X-Own", "value")])
-    for piece in pieces:
-        response.write(piece)
-    response.close()
-    answer = receive(pair.client)
-    assert (answer.status, answer.body, answer.headers["x-own"]) == (200, b"onetwo", "value")
-    assert "server" not in answer.headers
-    assert {"date", "connection"} <= set(answer.headers)
+def test_a_plain_request_is_taken_off_what_has_arrived(pair: Pair) -> None:
+    data = post("/path", b"body") + get("/next")
+    assert pair.in_flight.take(len(data))
+    pair.connection.arrival.feed(data)
+    plain = pair.connection.begin_plain(PlainReader(pair.cfg))
+    assert plain and plain.environ["REMOTE_ADDR"] == HERE[0] and plain.environ["wsgi.input"].read() == b"body"
+    assert pair.connection.finish_request()
+    assert pair.connection.reader.end() == get("/next")
+    assert pair.in_flight.held == 0
 
 
-def test_a_response_without_a_body_is_sent_when_it_is_closed(pair: Pair) -> None:
-    response = pair.response(pair.request(get("/")))
-    response.start_response("204 No Content", [])
-    response.write(b"")
-    response.close()
-    assert receive(pair.client).status == 204
-
-
-def test_header_and_first_piece_leave_together(pair: Pair) -> None:
-    response = pair.response(pair.request(get("/")))
-    response.start_response("200 OK", [("Content-Length", "4")])
-    response.write(b"body")
-    assert pair.client.recv(10_000).endswith(b"\r\n\r\nbody")
+def test_what_is_not_plain_or_not_whole_is_left_for_the_parser(pair: Pair) -> None:
+    pair.connection.arrival.feed(post("/path", b"x" * LONG)[:1000])
+    assert pair.connection.begin_plain(PlainReader(pair.cfg)) is None
+    request = pair.request(b"")
+    assert (request.method, request.path) == ("POST", "/path")
 
 
 def test_the_last_word_reaches_the_client_and_then_nothing_does(pair: Pair) -> None:
