@@ -71,7 +71,7 @@ backlog = 1024  # a burst of connections; more than any process takes in one tur
 
 # How many.
 worker_class = Worker  # slow clients wait in a poller, see its module
-threads = 12  # no delivery waits in one (web/deferral.py); more only cost the interpreter lock
+threads = 12  # no delivery waits in one (web/deferral.py), and few are woken at a time (web/server/threads.py)
 worker_connections = 2000  # per process, idle and slow ones included; an idle one costs a few kilobytes
 # A long body must fit beside others, or it would never be taken at all.
 Worker.in_flight_bytes = max(Worker.in_flight_bytes, 3 * settings.max_body_bytes)

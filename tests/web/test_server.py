@@ -150,6 +150,20 @@ def test_bytes_in_flight_are_bounded_and_come_back(tmp_path: Path) -> None:
             assert len(server.ask(post("/echo", b"x" * 60_000)).body) == 60_000
 
 
+def test_what_comes_while_a_request_is_answered_waits_for_its_turn(patient: Server) -> None:
+    with patient.connect() as first, patient.connect() as gone:
+        for sock in (first, gone):
+            sock.sendall(get("/slow?seconds=0.5"))
+        assert patient.ask(get("/pid")).status == 200  # both are being answered now
+        first.sendall(get("/pid")[:10])
+        gone.sendall(get("/pid"))
+        gone.close()
+        assert receive(first).body == b"done"
+        first.sendall(get("/pid")[10:])
+        assert receive(first).status == 200
+    assert patient.ask(get("/pid")).status == 200
+
+
 # Long bodies.
 
 

@@ -4,7 +4,7 @@ Unlike ``concurrent.futures`` nothing is made per request, and the threads do no
 worker that was told to leave has its own limit for that.
 
 The interpreter runs one thread at a time, and each that is awake beside it wants to be next: a dozen of them change
-places more than they work, at a third of the price of a delivery. So few are woken while there is work, the last to
+places more than they work, at a fifth of the price of a delivery. So few are woken while there is work, the last to
 rest first; the others are for when those wait themselves, for a database, a key server or a long body (``relieve``).
 """
 
