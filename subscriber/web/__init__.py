@@ -1,6 +1,7 @@
 """The Flask application: routes, one error shape, strict headers.
 
-``create_app`` is given everything it uses and starts nothing. Whatever goes wrong in a request ends here and becomes
+``create_app`` is given everything it uses and starts nothing. Whatever goes wrong in a request ends here or, for what
+is delivered to MindSphere's webhook, at the ``door``, and becomes
 ``{"error":{"reason","detail"}}``; what is not one of our errors is logged and shown to nobody.
 """
 

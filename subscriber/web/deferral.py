@@ -1,7 +1,7 @@
 """Answers given after the application has returned, so that nobody waits and no thread is held.
 
 An extension of WSGI, offered by our own server as ``environ[DEFER]``. An application that wants to answer later calls
-``promise``, returns a ``Promised`` response, of which nothing is sent, and calls ``give`` once, from any thread, even
+``promise``, returns without starting a response (Flask: ``Promised``), and calls ``give`` once, from any thread, even
 before it has returned. Why: a delivery is answered after a commit that it shares with others, and waking a thread
 for each of them would cost more than the commit does.
 """

@@ -34,7 +34,7 @@ class Door:
         if answer is None:
             return ()
         start_response(f"{answer.status} {PHRASES[answer.status]}", list(answer.headers.items()))
-        return (answer.body,)
+        return () if environ["REQUEST_METHOD"] == "HEAD" else (answer.body,)
 
     def _answer(self, environ: WSGIEnvironment) -> Answer | None:
         try:

@@ -9,7 +9,7 @@ from typing import cast
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 import migrations
 from subscriber.errors import InvalidToken
@@ -69,6 +69,11 @@ def test_a_bug_is_logged_with_its_request_and_shown_to_nobody(
     assert (answer.status_code, answer.json) == (500, {"error": {"reason": "internal", "detail": ""}})
     (record,) = caplog.records
     assert record.exc_info is not None and record.__dict__["request"] == "r-2"
+
+
+def test_an_answer_to_head_has_no_body(client: Client) -> None:
+    pieces, status, headers = run_wsgi_app(client.application, EnvironBuilder(PATH, method="HEAD").get_environ())
+    assert (status, headers["Allow"], b"".join(pieces)) == ("405 Method Not Allowed", "POST", b"")
 
 
 def test_an_id_is_forgotten_with_its_request(client: Client) -> None:

@@ -353,8 +353,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def give_back(self, connection: Connection, phase: Phase, seconds: float) -> None:
         """To the poller, at once: waking the main thread for it would cost more than all the rest."""
         with self.handover:
-            connection.phase = phase
+            # The phase is the last to change: whoever sees it may go on at once, and set another deadline.
             connection.deadline = time.monotonic() + seconds
+            connection.phase = phase
             if connection.muted:
                 connection.muted = False
                 self.watch(connection)

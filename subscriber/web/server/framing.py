@@ -1,8 +1,8 @@
 """When has a request arrived? Pure bookkeeping over the bytes of one request (RFC 9112, sections 5 to 7).
 
 The poller collects bytes here until a request is worth a thread. This is a guess about *when*, never about *what*:
-gunicorn's parser reads the same bytes again and alone decides what they mean. A wrong guess costs a thread some
-waiting (bounded, see ``wire.Reader``), so whatever looks odd is handed on at once, to be refused there.
+``plain`` or gunicorn's parser reads the same bytes again and alone decides what they mean. A wrong guess costs a
+thread some waiting (bounded, see ``wire.Reader``), so whatever looks odd is handed on at once, to be refused there.
 """
 
 from __future__ import annotations

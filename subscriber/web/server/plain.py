@@ -28,6 +28,7 @@ REQUEST = re.compile(
     r"(?P<method>GET|POST|PUT|DELETE) (?P<target>(?P<path>/(?!/)[!\"$&->@-~]*)(?:\?(?P<query>[!\"$-~]*))?) HTTP/1\.1"
     r"(?P<fields>(?:\r\n[!#$%&'*+.^`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*)*)"
 )
+UNPREFIXED = ("CONTENT_LENGTH", "CONTENT_TYPE")  # fields that have names of their own in an environment (PEP 3333)
 KNOWN_NAMES = 256  # of fields; platforms and proxies send some dozens, strangers what they like
 
 
@@ -42,6 +43,15 @@ class Plain:
         self.method = method
         self.environ = environ
         self.surplus = surplus  # received behind it: the start of the next request
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The fields as gunicorn names them. Only its access log asks, see ``gunicorn.glogging``."""
+        return [
+            (key.removeprefix("HTTP_").replace("_", "-"), value)
+            for key, value in self.environ.items()
+            if key.startswith("HTTP_") or key in UNPREFIXED
+        ]
 
     def should_close(self) -> bool:
         """No: nothing of it is left unread, and it does not ask for it."""
@@ -112,7 +122,7 @@ class PlainReader:
 def _key(name: str) -> str:
     """A field's name in the environment (PEP 3333)."""
     key = name.upper().replace("-", "_")
-    return key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else "HTTP_" + key
+    return key if key in UNPREFIXED else "HTTP_" + key
 
 
 def _with_body(method: str, environ: WSGIEnvironment, received: bytes | bytearray, start: int) -> Plain | None:

@@ -1,7 +1,7 @@
 """One connection: its state, and gunicorn's HTTP/1.1 parser fitted to it.
 
 Follows gunicorn 27.0.1 (``http.message``, ``http.body``, ``http.unreader``), the pinned version;
-``tests/web/server`` notices if a later one behaves otherwise. Never decides what bytes mean: the parser does.
+``tests/web/server`` notices if a later one behaves otherwise. What bytes mean is for ``plain`` or the parser to say.
 """
 
 from __future__ import annotations

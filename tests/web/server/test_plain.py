@@ -54,7 +54,7 @@ def as_gunicorn_reads_it(data: bytes) -> dict[str, Any] | None:
         with ours, theirs:
             _, environ = wsgi.create(request, ours, CLIENT, SERVER, CFG)
         assert not request.should_close()
-        return {**environ, "body": request.body.read()}
+        return {**environ, "body": request.body.read(), "headers": request.headers}
     except (ParseException, StopIteration):
         return None
 
@@ -68,7 +68,9 @@ def same(data: bytes) -> bool:
     assert theirs is not None, data
     body = found.environ["wsgi.input"].read()
     ours = {name: value for name, value in found.environ.items() if name not in OTHERWISE}
-    assert ours | {"body": body} == {name: value for name, value in theirs.items() if name not in OTHERWISE}
+    assert ours | {"body": body, "headers": found.headers} == {
+        name: value for name, value in theirs.items() if name not in OTHERWISE
+    }
     assert found.environ["wsgi.multithread"] is True
     return True
 
