@@ -13,7 +13,7 @@ from pathlib import Path
 
 from proof import fuzz, isolation, ledgers, models, mutants, outage, outcomes, overload, requests, tokens
 from proof.power import cuts, failing, postgres
-from proof.report import Chapter, document
+from proof.report import Chapter, document, told
 
 QUICK = 0.03  # of the full numbers
 DOCUMENT = Path(__file__).parent.parent / "docs" / "proof.md"
@@ -47,14 +47,19 @@ def main() -> int:
 
 
 def _run(name: str, *, quick: bool) -> Chapter:
-    started = time.monotonic()
-    chapter = CHAPTERS[name](QUICK if quick else 1.0)
+    started, version = time.monotonic(), "" if quick else outcomes.version()
+    try:
+        chapter = CHAPTERS[name](QUICK if quick else 1.0)
+    except Exception:
+        if not quick:
+            outcomes.forget(name)
+        raise
     seconds = time.monotonic() - started
     if not quick:
-        outcomes.keep(name, chapter, seconds)
+        outcomes.keep(name, chapter, seconds, version)
     held = f"{len(chapter.broken)} promises broken" if chapter.broken else "every promise held"
     print(f"{chapter.title}: {chapter.tried:,} {chapter.unit}, {held} ({seconds:.0f} s)", flush=True)
-    for text in chapter.broken:
+    for text in told(chapter.broken):
         print(f"  {text}", flush=True)
     return chapter
 

@@ -30,8 +30,9 @@ and a count of effects (`tests/store/machine.py`).
 Dispatcher: two workers take turns on one SQLite store while notifications of two tenants come, some again, time
 passes, tenants and topics are paused and resumed, and what has ended is replayed. Routes keep the order of two
 topics, want only the newest, write in their transaction, share a topic, or are missing; a sink stands beside them.
-Each handler and sink, in each turn, succeeds, fails, asks for later, gives up, finds its receiver away, stalls until
-another worker has its lease, or dies with its process, before or after it was done. After every step the rows must be
+Each handler and sink, in each turn, succeeds, fails, gives up, finds its receiver away, stalls until its lease has
+run out (and another worker had a turn, unless it is in its transaction), or dies with its process, before or after it
+was done; handlers also ask for later. After every step the rows must be
 what a model says that never asks the dispatcher (`tests/dispatcher/model.py`): attempts as many as allowed, nothing
 run that is paused, held, superseded, settled or not its turn, no part repeated that had succeeded, effects exactly
 once; and given time, all that no pause holds back ends."""

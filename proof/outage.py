@@ -42,18 +42,21 @@ PLANNED = 2000  # notifications of a publishing plan
 MORNING = datetime(2026, 3, 2, 10, tzinfo=UTC).timestamp()
 
 WHAT = """\
-Emulator and service run as processes. An outage is declared, notifications are published to all tenants and topics,
-and the emulator's clock leaps over the four days: every attempt that the broker would have made is computed and
+Emulator and service run as processes. An outage of four days but for an hour is declared, for the broker tries no
+longer than four days; notifications are published to all tenants and topics, and the emulator's clock leaps to its
+last minute: every attempt that the broker would have made is computed and
 journalled. Then all of them are due at once, and it delivers while the service's worker handles what came. Delivered
 is what the broker saw acknowledged; handling is another figure. The *accept rate* is the accept benchmark's, of the
 web processes alone under a load generator in C, taken before and after. The *live rate* is the emulator's own without
 an outage, from the first message published to the last one acknowledged. All share the machine's processors, and no
 process is stopped or put last: so the drain is also held against the accept rate for each second of processor time
 that the web processes got. After that the service is stopped for five days, longer than the broker keeps a
-message: it drops them, and the service's next heartbeat finds and records the gap. A publishing plan is made twice
+message: it drops them, and a heartbeat in the service's database, by a clock five days on, finds and records the gap.
+A publishing plan is made twice
 from one seed, and once from another."""
 
 UNPROVEN = """\
+The service's own clock does not leap: that its next start notices five days is tried by calling what it calls then.
 The real broker's pauses between attempts are not documented; the emulator's are assumed. The emulator delivers in
 Python on the processors of the service: a broker on machines of its own would leave them to the service."""
 

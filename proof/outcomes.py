@@ -18,13 +18,21 @@ from proof.report import Chapter, Outcome
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "var" / "proof"
 DIGITS = 10  # of a commit's name
+CHANGED = ", changed"
 
 
-def keep(name: str, chapter: Chapter, seconds: float, folder: Path = FOLDER) -> None:
+def keep(name: str, chapter: Chapter, seconds: float, tried: str, folder: Path = FOLDER) -> None:
+    """``tried``: the ``version`` when the run began; if there is another one by now, that was not tried alone."""
     folder.mkdir(parents=True, exist_ok=True)
     day = datetime.now(UTC).date().isoformat()
-    outcome = Outcome(chapter=chapter, day=day, version=version(), seconds=round(seconds))
+    told = tried if version() == tried or tried.endswith(CHANGED) else tried + CHANGED
+    outcome = Outcome(chapter=chapter, day=day, version=told, seconds=round(seconds))
     (folder / f"{name}.json").write_text(json.dumps(asdict(outcome), ensure_ascii=False, indent=1))
+
+
+def forget(name: str, folder: Path = FOLDER) -> None:
+    """A later run of it told nothing: it failed. What an earlier one told stands no longer."""
+    (folder / f"{name}.json").unlink(missing_ok=True)
 
 
 def kept(names: Iterable[str], folder: Path = FOLDER) -> Sequence[Outcome] | None:
@@ -41,9 +49,9 @@ def _read(file: Path) -> Outcome:
 
 
 def version() -> str:
-    """The commit that was tried; it says so where files differed from it."""
+    """The commit that is there; it says so where files differ from it."""
     commit = _git("rev-parse", f"--short={DIGITS}", "HEAD")
-    return f"{commit}, changed" if _git("status", "--porcelain", "--untracked-files=no") else commit
+    return commit + CHANGED if _git("status", "--porcelain", "--untracked-files=no") else commit
 
 
 def _git(*arguments: str) -> str:

@@ -49,8 +49,9 @@ with {AHEAD} deliveries each under way at a time: in turns. *Open loop*: the ser
 callers in a closed loop is its peak, and {TIMES} times that many deliveries a second are written to
 {OPEN_CONNECTIONS} connections at fixed times, whether earlier ones were answered or not; at the end all hang up. The
 first third of these stretches is left out of the rates: queues fill in it. Every acknowledged asset is looked for in
-the inbox afterwards, and is there once. Goodput is judged in the full run only: in a second of a busy machine a ratio
-says little."""
+the inbox afterwards, and is there once. Back to normal is when a single caller's answers take at most
+{NORMAL_TIMES:.0f} times as long as before, or {NOISE_SECONDS * 1000:.0f} ms. Goodput is judged in the full run only:
+in a second of a busy machine a ratio says little."""
 
 
 def run(scale: float, **variables: str) -> Chapter:
@@ -75,7 +76,7 @@ def run(scale: float, **variables: str) -> Chapter:
         unit="deliveries",
         figures=_figures(closed, "")
         | _figures(opened, "open loop: ")
-        | {"open loop: offered, times the peak": opened.times()}
+        | {"open loop: offered, times the peak": opened.times(), "open loop: offered late by, s": opened.late()}
         | {f"goodput to peak, {name}": ratio for name, ratio in ratios.items()},
         broken=broken,
         unproven="More callers than connections (2,000 a process) wait for the kernel; callers who give up before so "
@@ -105,6 +106,10 @@ class Loop:
         """The median share of the peak beside it."""
         beside = zip(self.overloads[kind], self.peaks, strict=True)
         return round(median(load.rate / (peak.rate or 1) for load, peak in beside), 2)
+
+    def late(self) -> float:
+        """How far the callers fell behind the times that deliveries were due at, at most."""
+        return round(max(load.late_seconds for load in self.overloads[0]), 2)
 
     def times(self) -> float:
         """The least that was offered, by the peak beside it."""

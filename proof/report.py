@@ -19,6 +19,8 @@ tries less of each and leaves the page alone.
 |---|---|---|---|---|---|
 """
 
+MOST_TOLD = 20  # broken promises of a chapter, in words; all are counted
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chapter:
@@ -61,10 +63,16 @@ def document(outcomes: Sequence[Outcome]) -> str:
     for chapter in (each.chapter for each in outcomes):
         parts.append(f"\n## {chapter.title}\n\n{chapter.what}\n\n| counted | |\n|---|---|\n")
         parts += [f"| {name} | {_shown(value)} |\n" for name, value in chapter.figures.items()]
-        parts += [f"\n**Broken:** {text}\n" for text in chapter.broken]
+        parts += [f"\n**Broken:** {text}\n" for text in told(chapter.broken)]
         if chapter.unproven:
             parts.append(f"\nNot proven: {chapter.unproven}\n")
     return "".join(parts)
+
+
+def told(broken: Sequence[str]) -> list[str]:
+    """The first of them, and how many more there are."""
+    more = len(broken) - MOST_TOLD
+    return [*broken[:MOST_TOLD], *([f"… and {more:,} more"] if more > 0 else [])]
 
 
 def _shown(value: int | float | str) -> str:

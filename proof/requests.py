@@ -41,7 +41,7 @@ def run(scale: float) -> Chapter:
         unit="requests",
         figures={name: value for part in parts for name, value in part.figures.items()}
         | {"most memory of a process, MiB": peak},
-        broken=broken[:20],
+        broken=broken,
         unproven="What a router or gateway in front does to the same bytes; TLS has tests of its own.",
     )
 

@@ -6,13 +6,13 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from emulator.processes import wait_until
 from proof.ledgers.books import Books, books_of
-from proof.ledgers.disturbing import FEW, HOUR, Disturber
+from proof.ledgers.disturbing import FEW, HALT_SECONDS, HOUR, Disturber
 from proof.ledgers.party import SETTLE_SECONDS, Party
 from proof.report import Chapter
 from proof.taking import TABLE, TAKEN
@@ -32,16 +32,18 @@ MEMORY = Path("/dev/shm")  # a folder without a disk below
 MEMORY_BYTES = 8 << 30  # must be free there: a million bodies, twice, with their indexes
 
 WHAT = f"""\
-The broker, Notification 2.0, Pelion (callbacks) and SmartREST deliver at once: 30 % come twice, a tenth out of order,
-a tenth of what the broker and Pelion are told is lost on the way, connections break, and the platforms' clock goes on
+The broker, Notification 2.0, Pelion (callbacks) and SmartREST deliver at once: 30 % come twice, of the broker's and
+Pelion's a tenth out of order, a tenth of what these two are told is lost on the way, Notification 2.0's connections
+break, and the platforms' clock goes on
 by {DAYS} days, one at a time ({LEAST_ROUNDS} in a quick run). On either database {WORKERS} processes handle, and two
-more serve. The next notifications are published before the last ones are handled. All the while processes of the
-service are killed (SIGKILL) or stand still (SIGSTOP) at random moments, and the wall clock that they live by is
-stepped (by a preloaded library; under Debian's `faketime` threads wait for each other whenever they look at a clock):
-by up to {FEW} seconds to stay, and by an hour, forward or back, for some seconds. The platforms and PostgreSQL keep
+more serve. The next notifications are published before the last ones are handled. Until all is published and
+{1 - IN_PEACE:.0%} of it handled, processes of the service are killed (SIGKILL) or stand still (SIGSTOP) for up to
+{HALT_SECONDS[1]:.0f} seconds at random moments, and the wall clock that they live by is stepped (by a preloaded
+library; under Debian's `faketime` threads wait for each other whenever they look at a clock): by up to {FEW} seconds
+to stay, and by an hour, forward or back, for some seconds. The platforms and PostgreSQL keep
 the true time. In the end the platforms' ledgers, the inbox and the effects are held against each other. An effect is
 what a transactional handler wrote; of the values that Pelion's devices report, most of a run, it is the row that is
-done. Nothing waits for a disk: power cuts are a chapter of their own."""
+done. Files lie in memory where there is room: power cuts are a chapter of their own."""
 UNPROVEN = (
     "A MindSphere event that comes again a minute after it was handled counts as a new fact, since its published "
     "body does not tell (`repeat`). What SmartREST dropped with a session is told as a gap and not counted as lost. "
@@ -57,11 +59,7 @@ Counted = tuple[dict[str, int], list[str]]
 def run(scale: float) -> Chapter:
     figures: dict[str, int | float | str] = {}
     broken: list[str] = []
-    # A small run mostly waits, for programs to start and for leases of the dead to end: together for both databases.
-    with ThreadPoolExecutor(2 if scale < QUICK_SCALE else 1) as together:
-        outcomes = [(name, together.submit(rehearse, scale)) for name, rehearse in REHEARSALS.items()]
-    for name, outcome in outcomes:
-        counted, found = outcome.result()
+    for name, (counted, found) in zip(REHEARSALS, _rehearsed(scale), strict=True):
         figures |= {f"{text}, {name}": count for text, count in counted.items()}
         broken += [f"{name}: {text}" for text in found]
     tried = sum(int(count) for text, count in figures.items() if text.startswith("published,"))
@@ -74,6 +72,17 @@ def run(scale: float) -> Chapter:
         broken=broken,
         unproven=UNPROVEN,
     )
+
+
+def _rehearsed(scale: float) -> list[Counted]:
+    """A small run mostly waits, for programs to start and for leases of the dead to end: together for both databases.
+
+    In processes, so that Ctrl-C reaches each rehearsal, and each ends what it has started.
+    """
+    if scale >= QUICK_SCALE:
+        return [rehearse(scale) for rehearse in REHEARSALS.values()]
+    with ProcessPoolExecutor(len(REHEARSALS)) as together:
+        return [outcome.result() for outcome in [together.submit(one, scale) for one in REHEARSALS.values()]]
 
 
 @contextmanager

@@ -66,15 +66,15 @@ class Disturber:
         if (victim := self._victim()) is not None:
             with suppress(ProcessLookupError):  # its parent has just ended it
                 os.kill(victim, signal.SIGKILL)
-        self.told["killed"] += 1
+                self.told["killed"] += 1
 
     def _halt(self) -> None:
         if (victim := self._victim()) is not None:
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGSTOP)
+                self.told["halted"] += 1
                 self._stop.wait(self._chance.uniform(*HALT_SECONDS))
                 os.kill(victim, signal.SIGCONT)
-        self.told["halted"] += 1
 
     def _step(self) -> None:
         """In turns: some seconds forward or back, to stay; an hour, and back."""

@@ -60,7 +60,7 @@ def run(scale: float) -> Chapter:
         tried=count,
         unit="cuts",
         figures={"calls recorded": calls} | dict(sorted(figures.items())),
-        broken=broken[:20],
+        broken=broken,
         unproven=UNPROVEN,
     )
 
@@ -85,11 +85,16 @@ def record(folder: Path, writes: int) -> None:
     }
     url = f"sqlite:///{folder / 'disk' / DATABASE}"
     roles = [("accept", url, str(number), str(writes)) for number in range(WRITERS)] + [("handle", url, "99", "0")]
-    programs = [
-        subprocess.Popen([sys.executable, "-m", "proof.power.workload", *role], env=environ) for role in roles
-    ]
-    if any(program.wait(RUN_SECONDS) for program in programs):
-        raise RuntimeError("the recorded run itself failed")
+    programs = list[subprocess.Popen[bytes]]()
+    try:
+        for role in roles:
+            programs.append(subprocess.Popen([sys.executable, "-m", "proof.power.workload", *role], env=environ))
+        if any(program.wait(RUN_SECONDS) for program in programs):
+            raise RuntimeError("the recorded run itself failed")
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
 
 
 def judge_cuts(

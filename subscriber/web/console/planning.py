@@ -141,6 +141,8 @@ class Planning:
                 return self._questions[scope]
             question = Question(platform)
             if len(self._questions) >= QUESTIONS:
+                self._drop_oldest()
+            if len(self._questions) >= QUESTIONS:
                 question.end(Plan(platform=platform, problem=BUSY), self._monotonic())
                 return question
             self._questions[scope] = question
@@ -149,6 +151,12 @@ class Planning:
 
     def _drop(self, ended_by: float) -> None:
         self._questions = {scope: one for scope, one in self._questions.items() if one.ended_at > ended_by}
+
+    def _drop_oldest(self) -> None:
+        """A plan that is only kept makes room for a question."""
+        kept = {scope: one.ended_at for scope, one in self._questions.items() if one.ended_at < float("inf")}
+        if kept:
+            del self._questions[min(kept, key=kept.__getitem__)]
 
     def _ask(self, question: Question, tenants: Sequence[Tenant] | None) -> None:
         stop = threading.Event()

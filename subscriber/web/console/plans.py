@@ -74,7 +74,7 @@ class Plan:
     lines: Sequence[Line] = ()  # what loses something first; not all, if there are many
     counts: Mapping[str, int] = field(default_factory=dict)  # of all changes, by what is done
     losing: int = 0  # changes that lose something
-    seen: str = ""  # stands for what is lost; empty: nobody has seen all of that
+    seen: str = ""  # stands for what is lost; empty: nobody has seen all of that, or the platform did not say all
     asked_at: datetime | None = None  # None: made of what is remembered
     problem: str = ""
     detail: str = ""  # of the problem; for who looks after the platform
@@ -112,8 +112,13 @@ def plan_of(registrar: Registrar, tenants: Sequence[Tenant] | None) -> Plan:
         lines=[*losing, *others][:SHOWN_LINES],
         counts=counts,
         losing=lost,
-        seen=f"{seen % 256**SEEN_BYTES:0{2 * SEEN_BYTES}x}" if lost <= SHOWN_LINES else "",
+        seen="" if lost > SHOWN_LINES or counts[UNSURE] else f"{seen % 256**SEEN_BYTES:0{2 * SEEN_BYTES}x}",
     )
+
+
+def removes(registrar: Registrar, tenants: Sequence[Tenant] | None) -> bool:
+    """Would a run remove something that somebody gets? Raises what ``survey`` and ``changes`` raise."""
+    return any(isinstance(one, Unsubscribe) and registrar.loses(one) for one in _changes(registrar, tenants))
 
 
 def _changes(registrar: Registrar, tenants: Sequence[Tenant] | None) -> Iterator[Change]:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from subscriber.model import Tenant
 from subscriber.store import SubscriptionRow
-from subscriber.web.console.applying import Seen
+from subscriber.web.console.applying import Run, Seen
 from subscriber.web.console.desk import Desk
 from subscriber.web.console.orders import PLATFORMS, Form, read_query
 from subscriber.web.console.pages import link
@@ -42,8 +42,7 @@ def add(console: Blueprint, desk: Desk) -> None:
         desk.planning.forget()
         if run.changed:
             return page(sight, tenant, desk.planning.asked([tenant] if tenant else None), changed=True)
-        text = run.told or "It is under way: how it ended will stand among the actions."
-        return desk.pages.show("done", sight, text=text, back=link("subscriptions", tenant=tenant))
+        return desk.pages.show("done", sight, text=told(run, sight), back=link("subscriptions", tenant=tenant))
 
     def page(
         sight: Sight, tenant: Tenant | None, plans: Sequence[Plan], after: str = "", changed: bool = False
@@ -66,6 +65,15 @@ def add(console: Blueprint, desk: Desk) -> None:
 
     console.add_url_rule("/subscriptions", "subscriptions", show)
     console.add_url_rule("/subscriptions/apply", "apply", apply, methods=["POST"])
+
+
+def told(run: Run, sight: Sight) -> str:
+    """What came of a run. Why it failed speaks of the service's addresses and credentials: the host's business."""
+    if sight.everybody:
+        return run.told or "It is under way: how it ended will stand among the actions."
+    if not run.told:
+        return "It is under way: what is still to be done then, the plan will show."
+    return "It was not done: who runs this service can read why." if run.failed else run.told
 
 
 def seen(form: Form, tenant: Tenant | None) -> Seen:

@@ -12,9 +12,10 @@ import pytest
 
 from subscriber.errors import LockHeld, PlatformUnavailable, StoreBusy
 from subscriber.model import Tenant
+from subscriber.registrars import open_registrars
 from subscriber.web.console import applying
 from subscriber.web.console.applying import CHANGED, Applying
-from tests.web.console.everywhere import Everywhere
+from tests.web.console.everywhere import T123, T124, Everywhere
 from tests.web.console.world import ACME, DEVICES, OTHER, World
 
 DEADLINE_S = 20.0
@@ -92,6 +93,25 @@ def test_nothing_is_done_anywhere_where_the_plan_is_not_what_was_shown(registere
     assert (run.changed, run.told) == (True, CHANGED)
     assert audited(registered) == f"every tenant: {CHANGED}"
     assert registered.platform.calls == []
+
+
+def test_a_plan_that_changes_while_another_platform_is_brought_in_order_is_left_alone(everywhere: Everywhere) -> None:
+    """The other platform's run is made to take so long."""
+
+    @contextmanager
+    def opened(*given: Any, of: Sequence[str], **more: Any) -> Iterator[Sequence[Any]]:
+        if list(of) == ["mindsphere"]:
+            everywhere.rewrite(T124, ["measurements"])
+        with open_registrars(*given, of=of, **more) as registrars:
+            yield registrars
+
+    with everywhere.console(**everywhere.environ()) as world:
+        world.post("subscriptions/apply")
+        everywhere.rewrite(T123, ["events"])
+        shown = {plan.platform: plan.seen for plan in world.desk.planning.asked(None)}
+        told = Applying(world.settings, world.store, opened).start("ann", None, shown).told
+    assert f"cumulocity: {CHANGED}; smartrest: " in told
+    assert everywhere.filters(T124) == [{"apis": ["measurements"]}]
 
 
 def test_a_plan_of_a_platform_that_is_off_by_now_is_not_what_was_shown(registered: World) -> None:

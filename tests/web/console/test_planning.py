@@ -149,6 +149,15 @@ def test_no_more_questions_than_a_process_can_bear(
     assert told(cellar.desk.planning.asked(None))["pelion"] == "busy"
 
 
+def test_a_plan_that_is_only_kept_makes_room_for_a_question(
+    cellar: World, silent: Silent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent.proceed.set()
+    monkeypatch.setattr(planning, "QUESTIONS", 1)
+    assert told(cellar.desk.planning.asked([CELLAR])) == {"pelion": ""}
+    assert told(cellar.desk.planning.asked(None))["pelion"] == ""
+
+
 def test_a_question_ends_though_the_platform_does_not_answer(
     cellar: World, silent: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

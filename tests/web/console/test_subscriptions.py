@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from subscriber.model import Tenant
+from subscriber.web.console import plans
 from subscriber.web.console.subscriptions import TENANTS, listed
-from tests.web.console.everywhere import OTHER_FILTERS, T123, T124, Everywhere, seen
+from tests.web.console.everywhere import ALARMS, OTHER_FILTERS, T123, T124, Everywhere, seen
+from tests.web.console.test_plans import remember
 from tests.web.console.test_sight import sight
 from tests.web.console.world import ACME, EVENTS, OTHER, World
 
@@ -104,6 +108,41 @@ def test_who_has_not_seen_it_loses_nothing(everywhere: Everywhere) -> None:
         assert "1 removed" in world.get("subscriptions?ask=1").text
 
 
+def test_losses_that_are_not_all_shown_are_not_made(registered: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "SHOWN_LINES", 2)
+    for topic in ("one", "two", "three"):
+        remember(registered, OTHER, topic)
+    text = registered.get("subscriptions").text
+    assert "At MindSphere nothing is removed" in text and "some of them with losses" in text
+    answer = registered.post("subscriptions/apply", **seen(text)).text
+    assert "mindsphere: not done: it would remove what was not shown" in answer
+    assert registered.platform.calls == []
+
+
+def test_what_was_left_for_hours_is_not_removed_unseen(everywhere: Everywhere) -> None:
+    with everywhere.console(**everywhere.environ()) as world:
+        world.post("subscriptions/apply")
+    with everywhere.console(**everywhere.environ({**ALARMS, "name": "warmChain"})) as world:
+        answer = world.post("subscriptions/apply", **seen(world.get("subscriptions").text)).text
+        assert "cumulocity: not done: it would remove what was not shown" in answer
+        assert everywhere.filters(T123) == everywhere.filters(T124) == [{"apis": ["alarms"]}]
+        answer = world.post("subscriptions/apply", **seen(world.get("subscriptions?ask=1").text)).text
+        assert re.search(r"cumulocity: \d+ done, 0 failed", answer)
+        assert [rule["subscription"] for rule in everywhere.cumulocity.rules("t123")] == ["warmChain"]
+
+
+def test_nobody_has_seen_what_a_platform_did_not_say(everywhere: Everywhere) -> None:
+    with everywhere.console(**everywhere.environ()) as world:
+        world.post("subscriptions/apply")
+    everywhere.cumulocity.roles("t124")
+    with everywhere.console(**everywhere.environ(OTHER_FILTERS)) as world:
+        text = world.get("subscriptions?ask=1").text
+        assert "1 replaced, 2 unsure" in text and "seen-cumulocity" not in text
+        assert "At Cumulocity Notification 2.0 nothing is removed, or replaced with losses" in text
+        world.post("subscriptions/apply", **seen(text))
+        assert everywhere.filters(T123) == [{"apis": ["alarms"]}]
+
+
 def test_a_plan_that_has_changed_since_is_shown_instead_of_being_done(everywhere: Everywhere) -> None:
     with everywhere.console(**everywhere.environ()) as world:
         world.post("subscriptions/apply")
@@ -140,3 +179,6 @@ def test_a_platform_that_is_away_hides_no_other_and_its_address_is_the_hosts_bus
         assert "127.0.0.1:1" in text and "seen-pelion" in text and "seen-cumulocity" not in text
         text = world.get("subscriptions?ask=1", tenant=ACME.name).text
         assert "its plan is unknown" in text and "127.0.0.1:1" not in text
+        text = world.post("subscriptions/apply", ACME.name, tenant=str(T123)).text
+        assert "It was not done" in text and "127.0.0.1:1" not in text
+        assert "127.0.0.1:1" in world.actions()[0][2]
