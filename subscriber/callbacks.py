@@ -161,7 +161,7 @@ class Callbacks:
 
 
 def _fact(tenant: Tenant, name: str, value: bytes) -> ChannelFact:
-    return ChannelFact(tenant, tenant.name, name, value)
+    return ChannelFact(tenant, tenant.name, name, value, grows=True)  # both begin with the number
 
 
 def _equal(headers: Mapping[str, str], expected: Mapping[str, str], name: str) -> bool:

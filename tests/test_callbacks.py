@@ -262,6 +262,19 @@ def test_the_same_callback_in_two_processes_at_once_is_kept_once(front: Front) -
 
 
 @BOTH_STORES
+def test_a_process_that_stood_still_does_not_turn_back_what_others_have_stored(front: Front) -> None:
+    front.deliver(message(notifications=[value(payload="MA==")]))
+    late = front.read(VALUES)
+    front.deliver(VALUES)  # sent again, to a process that was awake
+    front.deliver(message(notifications=[value(payload="Mw=="), value(payload="NA==")]))
+    assert front.callbacks.keep(late) is Kept.DUPLICATE
+    front.callbacks.answered(late, 0.1)
+    front.deliver(message(notifications=[value(payload="NQ=="), value(payload="NA==")]))
+    assert [body["payload"] for body in front.bodies()[-4:]] == ["Mw==", "NA==", "NQ==", "NA=="]
+    assert front.fact("answered") == number_value(late.number + 2)
+
+
+@BOTH_STORES
 def test_a_callback_quicker_than_the_note_of_the_last_answer_waits_for_it(front: Front) -> None:
     first = front.read(VALUES)
     front.callbacks.keep(first)

@@ -6,7 +6,7 @@ Columns have the same names and meaning on every back end.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,17 @@ from subscriber.model import (
     from_millis,
     to_millis,
 )
-from subscriber.store.values import AuditRow, Census, ChannelRow, DeadLetterRow, Gap, RosterRow, Row, SubscriptionRow
+from subscriber.store.values import (
+    AuditRow,
+    Census,
+    ChannelFact,
+    ChannelRow,
+    DeadLetterRow,
+    Gap,
+    RosterRow,
+    Row,
+    SubscriptionRow,
+)
 
 # An ordered row that waits for an earlier one may be *parked*: `not_before` is then so many milliseconds later than
 # it was, in the year 8307 or beyond. Readers are told what it was. The same number as in migration 0004.
@@ -232,3 +242,15 @@ def names_to(names: frozenset[str]) -> str:
 
 def names_from(text: str) -> frozenset[str]:
     return frozenset(json.loads(text)) if text else frozenset()
+
+
+def settled(ids: Mapping[Tenant, int], facts: Iterable[ChannelFact]) -> dict[tuple[int, str, str], ChannelFact]:
+    """By tenant's id, channel and name: of several facts the last, and of those that grow the greatest."""
+    found: dict[tuple[int, str, str], ChannelFact] = {}
+    for fact in facts:
+        place = (ids[fact.tenant], fact.channel, fact.name)
+        before = found.get(place)
+        late = before is not None and fact.grows and b"" < fact.value < before.value
+        if not late:
+            found[place] = fact
+    return found

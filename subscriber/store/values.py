@@ -279,13 +279,15 @@ class Passage:
 class ChannelFact:
     """What a channel has to remember as long as its notifications, and is written with them: all or nothing.
 
-    ``value`` is the channel's own business, at most ``CHANNEL_FACT_BYTES``; empty forgets it.
+    ``value`` is the channel's own business, at most ``CHANNEL_FACT_BYTES``; empty forgets it. One that ``grows`` is
+    not written over one that is greater, byte by byte: whoever stood still for a while knows less than the others.
     """
 
     tenant: Tenant
     channel: str
     name: str  # who of the channel remembers: a consumer's client, for example
     value: bytes
+    grows: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1191,6 +1191,17 @@ class ChannelsContract:
         store.inbox.add([], facts=[fact(value) for value in values])
         assert store.registry.channel_fact(ACME, "c", "client") == kept
 
+    def test_a_fact_that_grows_is_not_written_over_a_greater_one(self, store: Store) -> None:
+        for value, kept in ((b"\x01", b"\x01"), (b"\x02a", b"\x02a"), (b"\x02", b"\x02a"), (b"\xff", b"\xff")):
+            store.inbox.add([notification(kept.hex())], facts=[fact(value, grows=True)])
+            assert store.registry.channel_fact(ACME, "c", "client") == kept
+        store.inbox.add([], facts=[fact(b"", grows=True)])
+        assert store.registry.channel_fact(ACME, "c", "client") == b""
+
+    def test_of_several_that_grow_the_greatest_stands(self, store: Store) -> None:
+        store.inbox.add([], facts=[fact(value, grows=True) for value in (b"1", b"3", b"2")])
+        assert store.registry.channel_fact(ACME, "c", "client") == b"3"
+
     def test_submissions_that_share_a_commit_keep_their_order(self, store: Store) -> None:
         submissions = [
             store.inbox.submit([notification(f"n{number}")], facts=[fact(str(number).encode())])

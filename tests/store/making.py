@@ -69,8 +69,15 @@ def letter(name: str = "one", *, tenant: Tenant = ACME, detail: str = "not JSON"
     return DeadLetter(tenant=tenant, reason="malformed", detail=detail, digest=key(name), body=b"{", buried_at=at)
 
 
-def fact(value: bytes = b"seen", *, tenant: Tenant = ACME, channel: str = "c", name: str = "client") -> ChannelFact:
-    return ChannelFact(tenant, channel, name, value)
+def fact(
+    value: bytes = b"seen",
+    *,
+    tenant: Tenant = ACME,
+    channel: str = "c",
+    name: str = "client",
+    grows: bool = False,
+) -> ChannelFact:
+    return ChannelFact(tenant, channel, name, value, grows)
 
 
 def channel(

@@ -10,6 +10,9 @@ keys they had: the inbox finds the duplicates. Every other callback has a number
 Two facts are kept of a channel: what was stored last, in the very transaction that stores it, and which number's
 answer is known to have left. A crash between the two leaves doubt, which is what there is.
 
+Both begin with a number and are never turned back: a process that stood still with a callback, while others took it
+and the next ones, would otherwise have that one's number given again, and equal items there taken for known ones.
+
 On a WebSocket nothing is ever sent again on purpose, so there every message has a number of its own.
 """
 

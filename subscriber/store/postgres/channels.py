@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from subscriber.model import Tenant
 from subscriber.store import ChannelFact, ChannelRow
-from subscriber.store.cells import CHANNEL, channel_columns
+from subscriber.store.cells import CHANNEL, channel_columns, settled
 from subscriber.store.postgres.counters import NOBODY
 from subscriber.store.postgres.driver import Connection
 from subscriber.store.postgres.tenants import tenant_ids
@@ -30,6 +30,7 @@ PUT_FACTS = """
     AS fact (tenant_id, channel, name, value) ORDER BY tenant_id, channel, name
     ON CONFLICT (tenant_id, channel, name) DO UPDATE SET value = excluded.value
 """
+PUT_GROWING_FACTS = f"{PUT_FACTS} WHERE excluded.value > channel_facts.value"
 FORGET_FACTS = """
     DELETE FROM channel_facts USING unnest(%(tenants)s::bigint[], %(channels)s::text[], %(names)s::text[])
     AS place (tenant_id, channel, name)
@@ -56,12 +57,13 @@ PLACE = ("tenants", "channels", "names")
 
 
 def keep_facts(connection: Connection, ids: Mapping[Tenant, int], facts: Iterable[ChannelFact]) -> None:
-    """Write the last fact of each place. ``ids``: of their tenants, ``NOBODY`` for one that is gone."""
-    last = {(ids[fact.tenant], fact.channel, fact.name): fact.value for fact in facts if ids[fact.tenant] != NOBODY}
-    put = [(*place, value) for place, value in last.items() if value]
-    forgotten = [place for place, value in last.items() if not value]
-    if put:
-        connection.execute(PUT_FACTS, _columns((*PLACE, "values"), put))
+    """Write what counts of each place. ``ids``: of their tenants, ``NOBODY`` for one that is gone."""
+    known = [(place, fact) for place, fact in settled(ids, facts).items() if place[0] != NOBODY]
+    for statement, grows in ((PUT_FACTS, False), (PUT_GROWING_FACTS, True)):
+        put = [(*place, fact.value) for place, fact in known if fact.value and fact.grows is grows]
+        if put:
+            connection.execute(statement, _columns((*PLACE, "values"), put))
+    forgotten = [place for place, fact in known if not fact.value]
     if forgotten:
         connection.execute(FORGET_FACTS, _columns(PLACE, forgotten))
 

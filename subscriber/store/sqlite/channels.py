@@ -10,7 +10,7 @@ from functools import cache
 
 from subscriber.model import Tenant
 from subscriber.store import ChannelFact, ChannelRow
-from subscriber.store.cells import CHANNEL, channel_columns
+from subscriber.store.cells import CHANNEL, channel_columns, settled
 from subscriber.store.sqlite.transaction import LARGEST_STATEMENT_ROWS, NOBODY, Transaction, values
 
 FACT = (
@@ -25,6 +25,7 @@ PUT_FACT = (
     "INSERT INTO channel_facts (tenant_id, channel, name, value) VALUES (?,?,?,?) "
     "ON CONFLICT (tenant_id, channel, name) DO UPDATE SET value = excluded.value"
 )
+PUT_GROWING_FACT = f"{PUT_FACT} WHERE excluded.value > channel_facts.value"
 FORGET_FACT = "DELETE FROM channel_facts WHERE tenant_id = ? AND channel = ? AND name = ?"
 REMOVE = (
     "DELETE FROM channels WHERE tenant_id = (SELECT id FROM tenants WHERE platform = ? AND name = ?) "
@@ -33,13 +34,12 @@ REMOVE = (
 
 
 def keep_facts(transaction: Transaction, ids: Mapping[Tenant, int], facts: Iterable[ChannelFact]) -> None:
-    """Write the last fact of each place. ``ids``: of their tenants, ``NOBODY`` for one that is gone."""
-    last = {(ids[fact.tenant], fact.channel, fact.name): fact.value for fact in facts}
-    for place, value in last.items():
+    """Write what counts of each place. ``ids``: of their tenants, ``NOBODY`` for one that is gone."""
+    for place, fact in settled(ids, facts).items():
         if place[0] == NOBODY:
             continue
-        if value:
-            transaction.execute(PUT_FACT, (*place, value))
+        if fact.value:
+            transaction.execute(PUT_GROWING_FACT if fact.grows else PUT_FACT, (*place, fact.value))
         else:
             transaction.execute(FORGET_FACT, place)
 
