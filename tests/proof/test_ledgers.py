@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from proof.ledgers.disturbing import Disturber
 DEADLINE_S = 20.0
 # Two rehearsals that would go on for long; each leaves a file when it has begun, and one when it has cleaned up.
 LONG = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 from proof import ledgers
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background has its programs ignore
 
 FOLDER = pathlib.Path(sys.argv[1])
 
@@ -50,7 +53,8 @@ def test_who_interrupts_a_run_interrupts_each_rehearsal(tmp_path: Path, scale: s
             os.killpg(run.pid, signal.SIGINT)  # as a terminal does
             run.wait(DEADLINE_S)
         finally:
-            run.kill()
+            with suppress(ProcessLookupError):  # all have ended
+                os.killpg(run.pid, signal.SIGKILL)
     assert names(tmp_path, "ended") == names(tmp_path, "begun") == at_once
 
 
