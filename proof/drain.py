@@ -20,6 +20,7 @@ from statistics import median
 from typing import NamedTuple
 
 from bench import wrk
+from bench.accept import CONNECTIONS
 from bench.world import Web, World, cpu_seconds, migrate, web
 from emulator.processes import wait_until
 from tests.journeys.rehearsal import DRAIN_SECONDS, Rehearsal, command_line
@@ -27,7 +28,6 @@ from tests.journeys.rehearsal import DRAIN_SECONDS, Rehearsal, command_line
 WEB = "web"  # the role of the processes that accept
 ACCEPT_ROUNDS = 3
 ACCEPT_SECONDS = 4  # of a round
-ACCEPT_CONNECTIONS = 32  # as the accept benchmark has
 
 
 class Pace(NamedTuple):
@@ -55,7 +55,7 @@ def accept_paces() -> list[Pace]:
 
 def _accept(world: World, server: Web, name: str, seconds: int) -> Pace:
     spent = server.cpu_seconds()
-    load = wrk.run(server.url, world.token(), connections=ACCEPT_CONNECTIONS, seconds=seconds, run_id=name)
+    load = wrk.run(server.url, world.token(), connections=CONNECTIONS, seconds=seconds, run_id=name)
     if load.errors:
         raise RuntimeError(f"{load.errors} deliveries of the accept rate were refused")
     return Pace(load.rate, load.rate * seconds / (server.cpu_seconds() - spent))

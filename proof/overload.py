@@ -22,7 +22,7 @@ from proof.front import Front, front
 from proof.report import Chapter
 from proof.slowed import slowed
 
-PEAK_CALLERS = 32  # fill two processes: more make it no faster (the accept benchmark's number)
+PEAK_CALLERS = 64  # fill two processes (the accept benchmark's number)
 TIMES = 10
 AHEAD = 10  # deliveries that each of them sends without an answer, in the third stretch of a round
 ROUNDS = 6
