@@ -39,6 +39,7 @@ ACKNOWLEDGED = f"UPDATE {TABLE} SET acknowledged = acknowledged + 1 WHERE {WAITI
 SENT_TWICE = f"UPDATE {TABLE} SET resend = 0 WHERE {WAITING} AND rank <= ?"
 ITEMS = """SELECT id, application, category, ep, original_ep, core, uid, received_at, state, attempts, acknowledged,
 flags, outcome FROM pelion_events WHERE id > ? ORDER BY id LIMIT ?"""
+PLACES = 1 << 20  # ranks between two events that follow one another, for those that fall back between them
 FLAG_BITS = {name: 1 << place for place, name in enumerate(FLAGS)}  # which members travelled, in one number
 
 
@@ -63,6 +64,8 @@ class Queue:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._out: dict[str, int] = {}  # the highest rank that was handed out, by application
+        self._shift = 0  # of new ranks
         journal.extend(SCHEMA)
         self._read()
 
@@ -104,21 +107,37 @@ class Queue:
     def _row(self, application: str, entry: Entry) -> tuple[object, ...]:
         self._last += 1
         item = entry.item
-        rank = 2 * (self._last + entry.falls_back) + 1 if entry.falls_back else 2 * self._last
+        rank = self._rank(application, entry.falls_back)
         return (
             *(self._last, application, item.category, item.ep, item.original_ep, item.core, item.uid),
             *(item.received_at, rank, entry.resend, len(item.core) + EVENT_OVERHEAD),
             *(State.PENDING, 0, 0, 0, ""),
         )
 
+    def _rank(self, application: str, falls_back: int) -> int:
+        """Unlike all others, and behind what is on its way: it was not in there, and is not acknowledged with it."""
+        rank = (self._last + falls_back) * PLACES + self._shift
+        if falls_back:
+            rank += 1 + self._last % (PLACES - 1)
+        behind = self._out.get(application, 0) - rank
+        if behind >= 0:
+            ahead = (behind // PLACES + 1) * PLACES
+            self._shift += ahead
+            rank += ahead
+        return rank
+
     # the batch
 
     def head(self, application: str, limit: int) -> tuple[list[Item], int]:
         """Up to ``limit`` waiting items in order, and the rank of the last (0 if there is none)."""
-        return _items(self._journal.db.execute(HEAD, (application, limit)))
+        return self._handed_out(application, _items(self._journal.db.execute(HEAD, (application, limit))))
 
     def up_to(self, application: str, rank: int) -> tuple[list[Item], int]:
-        return _items(self._journal.db.execute(UP_TO, (application, rank)))
+        return self._handed_out(application, _items(self._journal.db.execute(UP_TO, (application, rank))))
+
+    def _handed_out(self, application: str, batch: tuple[list[Item], int]) -> tuple[list[Item], int]:
+        self._out[application] = max(self._out.get(application, 0), batch[1])
+        return batch
 
     def tried(self, application: str, rank: int, wishes: Serialization, outcome: str) -> None:
         """One attempt was made for everything up to ``rank``."""

@@ -46,6 +46,24 @@ def test_some_fall_back_and_some_come_twice(queue: Queue) -> None:
     assert [item["acknowledged"] for item in queue.items(0, 10)] == [1, 2, 1, 1]
 
 
+def test_what_comes_while_a_batch_is_on_its_way_is_not_acknowledged_with_it(queue: Queue) -> None:
+    queue.add("cellar", [*entries("a", falls_back=50), *entries("b")])
+    items, upto = queue.head("cellar", 10)
+    assert [item.uid for item in items] == ["b", "a"]
+    queue.add("cellar", [*entries("c", "d"), *entries("e", falls_back=1), *entries("f")])
+    assert queue.up_to("cellar", upto) == (items, upto)
+    queue.acknowledge("cellar", upto)
+    assert uids(queue) == ["c", "d", "f", "e"]
+
+
+def test_of_two_that_fall_back_to_one_place_one_may_be_sent_without_the_other(queue: Queue) -> None:
+    queue.add("cellar", [*entries("a", falls_back=2), *entries("b", falls_back=1)])
+    items, upto = queue.head("cellar", 1)
+    assert [item.uid for item in items] == ["a"]
+    queue.acknowledge("cellar", upto)
+    assert uids(queue) == ["b"]
+
+
 def test_what_is_on_its_way_is_neither_expired_nor_dropped_for_room(queue: Queue) -> None:
     queue.add("cellar", entries("a", "b", at=10.0))
     queue.add("cellar", entries("c", at=20.0))
