@@ -78,7 +78,7 @@ class Queue:
             self.totals.published += count
             self.totals.attempts += attempts
             self.totals.moved(State(state), count)
-        (self._last,) = db.execute("SELECT coalesce(max(id), 0) FROM pelion_events").fetchone()
+        self._last = int(db.execute("SELECT coalesce(max(id), 0) FROM pelion_events").fetchone()[0])
         rows = db.execute(
             "SELECT application, count(*), sum(size) FROM pelion_events WHERE state = 'pending' GROUP BY application"
         )
