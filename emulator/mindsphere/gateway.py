@@ -173,9 +173,7 @@ class Gateway:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                if self._faults.strikes("slow", *call.about):
-                    async with asyncio.timeout(call.response_timeout_s):
-                        await asyncio.sleep(self._panel.now.slow_s)
+                await self._dawdle(call)
                 yield response
         except TimeoutError as error:
             raise PlatformError("gatewayTimeout", "the application did not answer in time") from error
@@ -196,14 +194,18 @@ class Gateway:
                 response_timeout_s=call.response_timeout_s,
                 cut=self._faults.strikes("cut", *call.about),
             )
-            if self._faults.strikes("slow", *call.about):
-                async with asyncio.timeout(call.response_timeout_s):
-                    await asyncio.sleep(self._panel.now.slow_s)
+            await self._dawdle(call)
             return status
         except TimeoutError as error:
             raise PlatformError("gatewayTimeout", "the application did not answer in time") from error
         except (Broken, OSError) as error:
             raise PlatformError("badGateway", f"the application failed: {type(error).__name__}") from error
+
+    async def _dawdle(self, call: Call) -> None:
+        """Hold the answer back where the fault strikes. Raises ``TimeoutError`` when the caller has waited enough."""
+        if self._faults.strikes("slow", *call.about):
+            async with asyncio.timeout(call.response_timeout_s):
+                await asyncio.sleep(self._panel.now.slow_s)
 
     def _target(self, route: Route) -> str:
         return (route.application.direct_url or self._direct_url).rstrip("/") + route.path

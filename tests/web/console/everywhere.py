@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,17 @@ GATEWAY = {
     "channels": ["/5010"],
     "templates": [{"id": "500", "topic": "c8y.restart", "values": {"id": "$.id"}}],
 }
+
+
+def failing(error: Exception) -> Any:
+    """A way to open registrars that does not succeed."""
+
+    @contextmanager
+    def opened(*_: object, **__: object) -> Iterator[Sequence[Any]]:
+        raise error
+        yield []
+
+    return opened
 
 
 class Everywhere:

@@ -15,20 +15,11 @@ from subscriber.model import Tenant
 from subscriber.registrars import open_registrars
 from subscriber.web.console import applying
 from subscriber.web.console.applying import CHANGED, Applying
-from tests.web.console.everywhere import T123, T124, Everywhere
+from tests.web.console.everywhere import T123, T124, Everywhere, failing
 from tests.web.console.world import ACME, DEVICES, OTHER, World
 
 DEADLINE_S = 20.0
 T999 = Tenant("cumulocity", "t999")  # of whom no list knows
-
-
-def failing(error: Exception) -> Any:
-    @contextmanager
-    def opened(*_: object, **__: object) -> Iterator[Sequence[Any]]:
-        raise error
-        yield []
-
-    return opened
 
 
 def audited(world: World) -> str:

@@ -6,9 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -16,7 +14,7 @@ from subscriber.errors import PlatformUnavailable, SettingsError
 from subscriber.web.console import planning
 from subscriber.web.console.planning import Planning
 from subscriber.web.console.plans import Plan
-from tests.web.console.everywhere import CELLAR, Everywhere
+from tests.web.console.everywhere import CELLAR, Everywhere, failing
 from tests.web.console.world import ACME, World
 
 DEADLINE_S = 20.0
@@ -82,15 +80,6 @@ def until(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < by
         time.sleep(0.01)
-
-
-def failing(error: Exception) -> Any:
-    @contextmanager
-    def opened(*_: object, **__: object) -> Iterator[Sequence[Any]]:
-        raise error
-        yield []
-
-    return opened
 
 
 def told(plans: Sequence[Plan]) -> dict[str, str]:
